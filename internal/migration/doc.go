@@ -1,0 +1,40 @@
+// Package migration moves a running guest between two libvirt hosts and says truthfully what it cost.
+// It is the whole of virtmigrate's thinking; the Terraform provider and the Ansible module only carry
+// requests in and results out, and the package knows neither of them.
+//
+// # The story of one move
+//
+// A [Fleet] holds the hosts a user named. [Fleet.Migrate] takes a [Request] through six phases:
+//
+//	locate   ask every host at once where the guest is; bring what an interrupted run left to a good end
+//	inspect  read-only facts of source, destination and domain
+//	decide   a pure function of request and facts: transport, control, flags, blockers, warnings
+//	run      perform, with one goroutine watching the job and one sampling both hosts' CPU beside it
+//	verify   ask both hosts where the guest is now
+//	result   the figures
+//
+// [Fleet.Plan] goes as far as decide and creates nothing on any host.
+//
+//	        controller (this process)
+//	       /  begin, prepare, perform,  \
+//	      /   finish, confirm (libvirt   \
+//	     v    RPC over unix, tls or ssh)  v
+//	libvirtd ── source        destination ── libvirtd
+//	   │                                      │
+//	 QEMU ═══════ guest memory (transport) ══> QEMU
+//
+// # Invariants
+//
+//  1. Never two running copies of a guest, and never none unless the guest itself had stopped. The
+//     source is resumed only after the destination was read back as not having the guest, or its
+//     never-started copy was destroyed. Under peer_to_peer libvirt's own rule applies, and what it can
+//     leave is detected and named.
+//  2. Never an unencrypted byte of guest memory unless the request says allow_plain.
+//  3. Whatever fails, the [Error] says in which phase, where the guest is now, and what to do.
+//  4. After a failure nothing of ours stays behind, except a pair only a person may decide, which is named.
+//  5. A reported figure agrees with an independent measurement. A figure that could not be had is nil
+//     and [Result.MissingFigures] says why. No duration subtracts two hosts' clocks.
+//
+// The outcome of a run has one owner, the goroutine that called Migrate: watchers observe, and never
+// write it.
+package migration

@@ -1,0 +1,3 @@
+package migration
+
+type recipe struct{}
