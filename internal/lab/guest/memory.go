@@ -1,0 +1,92 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const page = 4096
+
+// pattern knows what every filled page must hold, so that a page that a migration spoiled is
+// noticed. The first word of a page is left out: dirtying rewrites it.
+type pattern struct {
+	random int    // bytes of each page that do not compress
+	marker string // repeated through the page when set
+}
+
+// compressibleRandom makes a page compress about 2.5 : 1.
+const compressibleRandom = page * 10 / 26
+
+func (p pattern) write(to []byte, index uint64) {
+	x := (index + 1) * 0x9e3779b97f4a7c15
+	i := 0
+	for ; i+8 <= p.random; i += 8 {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		binary.LittleEndian.PutUint64(to[i:], x)
+	}
+	for ; i < len(to); i++ {
+		to[i] = "all the rest of this page is the same words again and again. "[i%61]
+	}
+	if p.marker != "" {
+		for at := 64; at+len(p.marker) <= len(to); at += 512 {
+			copy(to[at:], p.marker)
+		}
+	}
+}
+
+// holdMemory fills memory, then rewrites it at the chosen rate and slowly reads it all again.
+func (s *self) holdMemory(config settings, ready func()) {
+	size := config.number("fill") << 20
+	if size == 0 {
+		ready()
+		return
+	}
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		s.complain("memory to fill: %v", err)
+		return
+	}
+	p := pattern{random: page, marker: config.text("marker")}
+	if config["pattern"] == "compressible" {
+		p.random = compressibleRandom
+	}
+	for at := 0; at < size; at += page {
+		p.write(memory[at:at+page], uint64(at/page))
+		s.filled.Add(page)
+	}
+	ready()
+
+	const tick = 10 * time.Millisecond
+	ticker := time.NewTicker(tick)
+	var written, read int // pages
+	var debt int64        // bytes that ought to be dirtied already
+	expected := make([]byte, page)
+	last := monotonic()
+	for range ticker.C {
+		now := monotonic()
+		// A clock that jumped (a blackout, a starved processor) must not cause a burst.
+		debt += s.dirtyRate.Load() << 20 * int64(min(now-last, 5*tick)) / int64(time.Second)
+		last = now
+		for ; debt >= page; debt -= page {
+			word := memory[written*page:]
+			binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)+1)
+			written = (written + 1) % (size / page)
+			s.dirtied.Add(page)
+		}
+		for range 4 {
+			p.write(expected, uint64(read))
+			if string(expected[8:]) != string(memory[read*page+8:(read+1)*page]) {
+				s.memoryErrors.Add(1)
+				s.complain("memory page %d is not what was written", read)
+			}
+			s.memoryChecked.Add(1)
+			read = (read + 1) % (size / page)
+		}
+	}
+}
