@@ -2,10 +2,17 @@ package migration
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
 // HostConfig says how to reach one host and how guests travel to it. Both faces show its fields under
@@ -19,7 +26,7 @@ type HostConfig struct {
 	// TLSDestination is the name in this host's QEMU certificate; default: MigrationAddress.
 	TLSDestination string `json:"tls_destination"`
 	// PeerURI is the libvirt URI by which the other hosts' daemons log in to this one; default: URI,
-	// without the parameters that only mean something on the controller, where it is tls or ssh.
+	// without the parameters that only mean something on the controller, where it is not a UNIX socket.
 	PeerURI string `json:"peer_uri"`
 	// AllowPlainControl permits an unencrypted connection (tcp) beyond loopback.
 	AllowPlainControl bool `json:"allow_plain_control"`
@@ -35,58 +42,126 @@ type Config struct {
 	Log hclog.Logger
 }
 
-// Location is where a guest was found.
-type Location struct {
-	Name, UUID string
-	// Host is the key of the host that has the guest.
-	Host string
-	// State is libvirt's, in words: "running", "paused (user)", "shut off".
-	State string
-	// Interrupted says, in words, what an interrupted migration left; empty when nothing.
-	Interrupted string
-	// Warnings name silent hosts and the like.
-	Warnings []string
-}
-
-// Outcome is the end of a [Fleet.Migrate] that did not fail.
-type Outcome struct {
-	Location
-	// Moved says whether the guest changed hosts in this call; Changed also counts a recovered guest.
-	Moved   bool
-	Changed bool
-	// Result is nil when nothing moved.
-	Result *Result
-}
-
 // Fleet is the hosts a user named, and everything that can be asked of them together. It is safe for
 // concurrent use.
 type Fleet struct {
-	cfg Config
+	members map[string]*member
+	keys    []string // sorted
+	slots   slots
+	log     hclog.Logger
+
+	mu        sync.Mutex
+	inventory *inventory
 }
 
-// NewFleet checks the configuration; it reaches no host.
-func NewFleet(cfg Config) (*Fleet, error) { return &Fleet{cfg: cfg}, nil }
+// NewFleet checks the configuration; it reaches no host. The error names every host that is wrong.
+func NewFleet(cfg Config) (*Fleet, error) {
+	log := cfg.Log
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	if len(cfg.Hosts) == 0 {
+		return nil, errors.New("hosts is empty: name at least one libvirt host")
+	}
+	if cfg.MigrationsPerHost == 0 {
+		cfg.MigrationsPerHost = DefaultMigrationsPerHost
+	}
+	if cfg.MigrationsPerHost < 1 || cfg.MigrationsPerHost > MaxMigrationsPerHost {
+		return nil, fmt.Errorf("max_migrations_per_host is %d, but must be 1 to %d", cfg.MigrationsPerHost, MaxMigrationsPerHost)
+	}
+	f := &Fleet{members: map[string]*member{}, log: log, slots: slots{perHost: cfg.MigrationsPerHost}}
+	f.keys = slices.Sorted(maps.Keys(cfg.Hosts))
+	var wrong []error
+	for _, key := range f.keys {
+		hc := cfg.Hosts[key]
+		if err := hc.validate(key); err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		dialled := host.Config{Name: key, URI: hc.URI, AllowPlainControl: hc.AllowPlainControl, Log: log.Named("host")}
+		if err := dialled.Validate(); err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		f.members[key] = &member{key: key, cfg: hc, dial: func(ctx context.Context) (daemon, error) { return dialReal(ctx, dialled) }}
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return f, nil
+}
 
 // Hosts are the keys of the fleet's hosts, sorted.
-func (f *Fleet) Hosts() []string { return slices.Sorted(maps.Keys(f.cfg.Hosts)) }
+func (f *Fleet) Hosts() []string { return slices.Clone(f.keys) }
 
-// Locate asks every host where the guest is. It changes nothing. Answers younger than a refresh are
-// shared between callers.
-func (f *Fleet) Locate(ctx context.Context, guest GuestRef) (Location, error) {
-	return Location{}, ErrNotFound
+// Close closes every connection. Unfinished migrations are undone by libvirt.
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, key := range f.keys {
+		errs = append(errs, f.members[key].close())
+	}
+	return errors.Join(errs...)
 }
 
-// Plan says what Migrate would do with this request, and creates nothing on any host. Blockers are in
-// the plan; the error is for what kept the plan from being made.
-func (f *Fleet) Plan(ctx context.Context, req Request) (Plan, error) { return Plan{}, ErrNotFound }
-
-// Migrate brings the guest to the wanted host: it finishes what an interrupted run left, moves the guest
-// if it is elsewhere, and verifies. A cancelled context aborts the move if the switchover has not
-// happened. An error that says the guest moved is not possible: a guest that moved is an Outcome, what
-// went wrong afterwards is among its warnings.
-func (f *Fleet) Migrate(ctx context.Context, req Request) (Outcome, error) {
-	return Outcome{}, ErrNotFound
+func (h HostConfig) validate(key string) error {
+	if key == "" || strings.ContainsAny(key, "/ \t\n\"") {
+		return fmt.Errorf("host name %q: a host's name must not be empty nor contain spaces, quotes or slashes", key)
+	}
+	for option, value := range map[string]string{"migration_address": h.MigrationAddress, "tls_destination": h.TLSDestination} {
+		if strings.ContainsAny(value, "/ \t\r\n\"@?#\x00") || strings.HasPrefix(value, "-") {
+			return fmt.Errorf("host %q: %s %q is not a host name or an IP address", key, option, value)
+		}
+	}
+	if strings.HasPrefix(h.MigrationAddress, "[") || strings.Count(h.MigrationAddress, ":") == 1 {
+		return fmt.Errorf("host %q: migration_address %q must be a bare name or IP address, without port or brackets", key, h.MigrationAddress)
+	}
+	if h.PeerURI != "" {
+		u, err := url.Parse(h.PeerURI)
+		if err != nil {
+			return fmt.Errorf("host %q: peer_uri is not a URI", key)
+		}
+		if u.User != nil {
+			if _, has := u.User.Password(); has {
+				return fmt.Errorf("host %q: peer_uri must not carry a password", key)
+			}
+		}
+		if !strings.HasPrefix(u.Scheme, "qemu") {
+			return fmt.Errorf("host %q: peer_uri must be a qemu URI such as qemu+tls://HOST/system", key)
+		}
+		if u.Scheme == "qemu+tcp" && !h.AllowPlainControl {
+			return fmt.Errorf("host %q: peer_uri is unencrypted (qemu+tcp) and is refused unless allow_plain_control is true on that host", key)
+		}
+	}
+	return nil
 }
 
-// Close closes every connection.
-func (f *Fleet) Close() error { return nil }
+// migrationAddress is where the other hosts' QEMU finds this host's, "" when nothing says.
+func (h HostConfig) migrationAddress() string {
+	if h.MigrationAddress != "" {
+		return h.MigrationAddress
+	}
+	u, err := url.Parse(h.URI)
+	if err != nil {
+		return ""
+	}
+	switch name := u.Hostname(); name {
+	case "localhost", "127.0.0.1", "::1":
+		return ""
+	default:
+		return name
+	}
+}
+
+// peerURI is how another daemon logs in to this one, "" when nothing says.
+func (h HostConfig) peerURI() string {
+	if h.PeerURI != "" {
+		return h.PeerURI
+	}
+	u, err := url.Parse(h.URI)
+	if err != nil || h.migrationAddress() == "" || u.Hostname() == "" {
+		return ""
+	}
+	// keyfile, known_hosts, pkipath and socket name things on the controller
+	u.RawQuery = ""
+	return u.String()
+}

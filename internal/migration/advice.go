@@ -1,0 +1,42 @@
+package migration
+
+import (
+	"strings"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// advices turn what the daemons and QEMU say into what a person can do. The texts are QEMU's and
+// libvirt's own, in every version this program supports.
+var advices = []struct {
+	in   string
+	hint string
+}{
+	{"Certificate does not match the hostname", "set tls_destination of the destination host to a name in its QEMU certificate, or migration_address to one"},
+	{"Unable to access credentials", "QEMU's certificates are missing or unreadable: /etc/pki/qemu needs ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem on both hosts"},
+	{"Unable to import", "QEMU could not read its certificates in /etc/pki/qemu: check their format and that libvirt-qemu may read the keys"},
+	{"certificate", "check QEMU's certificates in /etc/pki/qemu on both hosts: present, not expired, signed by one CA, and readable for libvirt-qemu"},
+	{"Unable to read from socket", "the destination's QEMU broke the connection: its log is /var/log/libvirt/qemu on the destination"},
+	{"unable to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
+	{"Failed to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
+	{"Connection refused", "check migration_address, and that the firewall lets ports 49152 to 49215 through"},
+	{"No route to host", "check migration_address and the network between the hosts"},
+	{"Attempt to migrate guest to the same host", "set a distinct host_uuid in libvirtd.conf of one of the hosts"},
+}
+
+// advice says what to do about a failed attempt, "" when there is nothing better than to read it.
+func advice(err error) string {
+	switch host.Code(err) {
+	case host.CodeMigrateUnsafe:
+		return "libvirt takes the migration for unsafe because of a disk's cache mode: use cache='none' or 'directsync' on disks that both hosts reach"
+	case host.CodeTimeout:
+		return "another job held the guest; virsh domjobinfo shows it"
+	}
+	text := err.Error()
+	for _, a := range advices {
+		if strings.Contains(text, a.in) {
+			return a.hint
+		}
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package migration
+
+import (
+	"context"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// daemon is what the engine asks of one libvirt host. *host.Host is the real one; tests put faults
+// between the engine and it.
+type daemon interface {
+	Facts(ctx context.Context) (host.Facts, error)
+	Domains(ctx context.Context) ([]host.DomainID, error)
+	Lookup(ctx context.Context, uuid string) (host.DomainID, error)
+	State(ctx context.Context, uuid string) (host.State, error)
+	Domain(ctx context.Context, uuid string) (host.Domain, error)
+	Persistent(ctx context.Context, uuid string) (bool, error)
+	XML(ctx context.Context, uuid string, inactive bool) (string, error)
+	Job(ctx context.Context, uuid string) (host.Job, error)
+	CompletedJob(ctx context.Context, uuid string) (host.Job, error)
+	CPU(ctx context.Context) (host.CPUTimes, error)
+	Abort(ctx context.Context, uuid string) error
+	Resume(ctx context.Context, uuid string) error
+	Destroy(ctx context.Context, uuid string) error
+	Define(ctx context.Context, xml string) error
+	Undefine(ctx context.Context, uuid string) error
+	SetAutostart(ctx context.Context, uuid string, on bool) error
+	MaxDowntime(ctx context.Context, uuid string) (time.Duration, error)
+	SetMaxDowntime(ctx context.Context, uuid string, d time.Duration) error
+	Session(ctx context.Context) (session, error)
+	Close() error
+}
+
+// session is one migration's own connection to a daemon. libvirt undoes the unfinished migration when
+// it closes.
+type session interface {
+	Events() <-chan host.Event
+	Lost() <-chan struct{}
+	Begin(ctx context.Context, dom host.DomainID, p host.Params, f host.Flags) (cookie []byte, xml string, err error)
+	Prepare(ctx context.Context, p host.Params, cookie []byte, f host.Flags) (cookieOut []byte, uri string, err error)
+	Perform(ctx context.Context, dom host.DomainID, p host.Params, cookie []byte, f host.Flags) (cookieOut []byte, err error)
+	PerformPeerToPeer(ctx context.Context, dom host.DomainID, peerURI string, p host.Params, f host.Flags) error
+	Finish(ctx context.Context, p host.Params, cookie []byte, f host.Flags, cancelled bool) (dom host.DomainID, cookieOut []byte, err error)
+	Confirm(ctx context.Context, dom host.DomainID, p host.Params, cookie []byte, f host.Flags, cancelled bool) error
+	Close() error
+}
+
+// realDaemon narrows a *host.Host to the interface.
+type realDaemon struct{ *host.Host }
+
+func (r realDaemon) Session(ctx context.Context) (session, error) {
+	s, err := r.Host.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func dialReal(ctx context.Context, cfg host.Config) (daemon, error) {
+	h, err := host.Dial(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return realDaemon{h}, nil
+}

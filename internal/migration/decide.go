@@ -1,0 +1,194 @@
+package migration
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// decide is pure: it turns a request's options and the facts into the plan of a move, with every blocker
+// and warning at once. The libvirt daemons accept several combinations of flags and parameters that
+// cannot work (their checks are in the client library, which this program does not use), so nothing
+// leaves here that was not checked here.
+func decide(o Options, fa facts) Plan {
+	o = o.withDefaults()
+	p := Plan{
+		Name: fa.guest.ID.Name, UUID: fa.guest.ID.UUID, From: fa.source.key, To: fa.destination.key,
+		Timeout:  defaultTimeout(fa.guest.MemoryBytes),
+		RuledOut: map[Transport]string{},
+	}
+	block := func(id, hint, format string, args ...any) {
+		p.Blockers = append(p.Blockers, Finding{ID: id, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if slices.Contains(fa.source.keys, fa.destination.key) {
+		p.To = p.From
+		return p
+	}
+	blockHosts(fa, block)
+	blockGuest(fa, block)
+	decideTransport(&p, o, fa, block)
+	decideControl(&p, o, fa, block)
+
+	r := &p.recipe
+	r.flags |= host.FlagLive
+	r.memoryBytes = fa.guest.MemoryBytes
+	r.autostart = fa.guest.Autostart
+	if r.persistent = fa.guest.Persistent; r.persistent {
+		r.flags |= host.FlagPersistDest | host.FlagUndefineSource
+	}
+	if r.paused = fa.guest.State.PausedByUser(); r.paused {
+		r.flags |= host.FlagPaused
+	}
+	r.params.MigrateURI = migrateURI(fa.destination.cfg.migrationAddress())
+	r.params.DestinationName = fa.guest.ID.Name
+	r.params.BandwidthMiBPerSecond = o.BandwidthMiBPerSecond
+	if fa.leftover {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("host %q keeps an old definition of this guest, which the move replaces", p.To))
+	}
+	return p
+}
+
+type blocker func(id, hint, format string, args ...any)
+
+func blockHosts(fa facts, block blocker) {
+	for _, h := range []hostFacts{fa.source, fa.destination} {
+		if h.Driver != "QEMU" {
+			block("driver", "use a qemu URI", "host %q runs libvirt's %s driver, and only QEMU guests can be moved", h.key, h.Driver)
+		}
+	}
+	if fa.source.UUID == fa.destination.UUID {
+		block("host_uuid", "set a distinct host_uuid in libvirtd.conf of one of them",
+			"hosts %q and %q have the same UUID %s", fa.source.key, fa.destination.key, fa.source.UUID)
+	}
+	if fa.source.Arch != "" && fa.destination.Arch != "" && fa.source.Arch != fa.destination.Arch {
+		block("architecture", "", "host %q is %s, host %q is %s", fa.source.key, fa.source.Arch, fa.destination.key, fa.destination.Arch)
+	}
+	if fa.destination.cfg.migrationAddress() == "" {
+		block("migration_address", fmt.Sprintf("set migration_address of host %q to the name or address at which the other hosts reach it", fa.destination.key),
+			"nothing says at which address %q can be reached by the other hosts", fa.destination.key)
+	}
+	if fa.nameTakenBy != "" {
+		block("name_taken", "rename or undefine that domain", "host %q has another domain named %q (%s)", fa.destination.key, fa.guest.ID.Name, fa.nameTakenBy)
+	}
+}
+
+func blockGuest(fa facts, block blocker) {
+	g := fa.guest
+	switch {
+	case !g.ID.Active():
+		block("shut_off", "start it, or define it on the other host yourself", "guest %q is shut off, and moving guests that are shut off is not supported yet", g.ID.Name)
+	case !g.State.Running() && !g.State.PausedByUser():
+		block("state", "bring it to a running state first", "guest %q is %s, and only a running guest or one that its user paused can be moved", g.ID.Name, g.State)
+	}
+	if fa.otherJob {
+		block("job", "wait for it to end: virsh domjobinfo shows it", "a job (save, dump, snapshot, backup or block job) runs on guest %q", g.ID.Name)
+	}
+	for _, d := range g.Disks {
+		if d.Local && !d.Empty {
+			block("local_disk", "put it on network storage that both hosts reach",
+				"disk %s (%s) is a file or device of host %q; moving local disks is not supported yet", d.Target, d.Source, fa.source.key)
+		}
+	}
+	for _, dev := range g.HostDevices {
+		block("host_device", "detach it, or shut the guest down to move it", "guest %q uses a device of host %q: %s", g.ID.Name, fa.source.key, dev)
+	}
+	for _, b := range g.Blockers {
+		block("device", "detach it first", "guest %q has something QEMU cannot migrate: %s", g.ID.Name, b)
+	}
+	if g.Snapshots > 0 {
+		block("snapshots", "virsh snapshot-list shows them; delete them or their metadata first", "guest %q has %d snapshots, and libvirt does not migrate a guest with snapshots", g.ID.Name, g.Snapshots)
+	}
+	if g.Checkpoints > 0 {
+		block("checkpoints", "virsh checkpoint-list shows them; delete them first", "guest %q has %d checkpoints, which libvirt would drop without a word", g.ID.Name, g.Checkpoints)
+	}
+}
+
+// decideTransport takes the transport asked for, or for auto the first encrypted one no fact rules out.
+func decideTransport(p *Plan, o Options, fa facts, block blocker) {
+	var chosen *transportRow
+	for i := range transportRows {
+		row := &transportRows[i]
+		why := row.ruledOut(fa, o)
+		switch {
+		case why != "":
+		case o.Transport == TransportAuto && !row.encrypted:
+			why = "it is not encrypted"
+		case o.Transport == TransportAuto && chosen != nil:
+			why = fmt.Sprintf("%s is faster", chosen.name)
+		case o.Transport != TransportAuto && o.Transport != row.name:
+			why = fmt.Sprintf("%s was asked for", o.Transport)
+		default:
+			chosen = row
+			continue
+		}
+		p.RuledOut[row.name] = why
+	}
+	if chosen == nil {
+		block("transport", "", "no transport: %s", ruledOutWords(p.RuledOut))
+		return
+	}
+	p.Transport, p.Encrypted = chosen.name, chosen.encrypted
+	if o.Transport == TransportAuto {
+		p.Reason = fmt.Sprintf("the fastest encrypted transport both hosts can do (ruled out: %s)", ruledOutWords(p.RuledOut))
+	} else {
+		p.Reason = "asked for"
+	}
+	if !chosen.encrypted {
+		if !o.AllowPlain {
+			block("plain", "choose transport auto, or set allow_plain = true", "transport %q sends guest memory unencrypted", chosen.name)
+		}
+		p.Warnings = append(p.Warnings, fmt.Sprintf("the memory of guest %q will cross the network unencrypted (transport %q)", p.Name, chosen.name))
+	}
+	p.ToBeConfirmed = append(p.ToBeConfirmed, chosen.toBeConfirmed(fa)...)
+	chosen.carry(fa, o, &p.recipe)
+}
+
+// decideControl says who drives. Under controller the blackout contains one round trip of this machine.
+func decideControl(p *Plan, o Options, fa facts, block blocker) {
+	p.recipe.peerURI = fa.destination.cfg.peerURI()
+	noPeer := ""
+	switch {
+	case p.recipe.peerURI == "":
+		noPeer = fmt.Sprintf("no peer_uri says how %s logs in to %s", fa.source.key, fa.destination.key)
+	case strings.HasPrefix(p.recipe.peerURI, "qemu+tcp:") && !fa.destination.cfg.AllowPlainControl:
+		noPeer = fmt.Sprintf("the peer_uri of %s is unencrypted (qemu+tcp)", fa.destination.key)
+	}
+	roundTrip := (fa.source.RoundTrip + fa.destination.RoundTrip) / 2
+	limit := time.Duration(o.MaxDowntimeMS) * time.Millisecond / 2
+	measured := fmt.Sprintf("this machine's round trip to the hosts is %s", roundTrip.Round(10*time.Microsecond))
+	switch {
+	case o.Control == ControlPeerToPeer && noPeer != "":
+		block("peer_uri", fmt.Sprintf("set peer_uri of host %q, for example qemu+tls://NAME/system", fa.destination.key), "control peer_to_peer is not possible: %s", noPeer)
+	case o.Control != ControlAuto:
+		p.Control, p.ControlReason = o.Control, "asked for"
+	case roundTrip > limit && noPeer == "":
+		p.Control, p.ControlReason = ControlPeerToPeer, fmt.Sprintf("%s, more than half of max_downtime_ms", measured)
+	case roundTrip > limit:
+		p.Control, p.ControlReason = ControlController, fmt.Sprintf("%s, more than half of max_downtime_ms, but %s", measured, noPeer)
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s and is part of the downtime; peer_to_peer is not possible: %s", measured, noPeer))
+	default:
+		p.Control, p.ControlReason = ControlController, measured
+	}
+	if p.Control == ControlPeerToPeer {
+		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that libvirtd on %s can log in to %s", fa.source.key, p.recipe.peerURI))
+	}
+}
+
+func ruledOutWords(out map[Transport]string) string {
+	var words []string
+	for _, row := range transportRows {
+		if why, ok := out[row.name]; ok {
+			words = append(words, fmt.Sprintf("%s: %s", row.name, why))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// defaultTimeout bounds an operation nobody gave a bound: 10 minutes and 60 s for each GiB of memory.
+func defaultTimeout(memoryBytes uint64) time.Duration {
+	gib := (memoryBytes + 1<<30 - 1) >> 30
+	return 10*time.Minute + time.Duration(gib)*time.Minute
+}

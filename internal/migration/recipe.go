@@ -1,3 +1,0 @@
-package migration
-
-type recipe struct{}

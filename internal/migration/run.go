@@ -1,0 +1,217 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// run is one attempt to move one guest. The goroutine that calls do owns it and its outcome; the
+// goroutines it starts observe, or make one call and hand its answer over, and have ended when do returns.
+type run struct {
+	fleet       *Fleet
+	id          host.DomainID
+	plan        Plan
+	recipe      recipe
+	maxDowntime time.Duration
+	tell        *teller
+	log         hclog.Logger
+
+	source, destination daemon
+	src, dst            session
+	moments             moments
+	listening           sync.WaitGroup
+
+	// Instants of this machine's monotonic clock; zero when they did not come.
+	began, performing, performed, ran time.Time
+	// sourceStamp and destinationStamp are the hosts' own clocks, for the skew between them.
+	sourceStamp, destinationStamp clockStamp
+	// completed are the statistics the destination keeps of the job, nil with the reason.
+	completed    *host.Job
+	completedErr error
+	warnings     []string
+	// sourceLost: the connection to the source's daemon broke during the attempt.
+	sourceLost bool
+}
+
+// How long the engine waits for answers that have no natural length.
+const (
+	// abortPatience is for an aborted perform to return; after that its connection is closed.
+	abortPatience = 15 * time.Second
+	// finishPatience is for the destination to start the guest.
+	finishPatience = 60 * time.Second
+	// confirmPatience is for the source to kill its QEMU.
+	confirmPatience = 60 * time.Second
+	// settlePatience is for the daemons to undo what a broken attempt left: their keepalive takes 30 s
+	// to notice a connection that died silently.
+	settlePatience = 45 * time.Second
+)
+
+// do moves the guest, and returns what both hosts say afterwards together with the figures.
+func (r *run) do(ctx context.Context) (view, *Result, error) {
+	if err := r.connect(ctx); err != nil {
+		r.closeSessions()
+		return view{}, nil, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err),
+			Hint: "nothing was changed; try again when both hosts answer"}
+	}
+	sourceCPU, destinationCPU := sampleCPU(ctx, r.source, cpuInterval), sampleCPU(ctx, r.destination, cpuInterval)
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watchJob(watching) })
+
+	r.log.Info("moving the guest", "transport", r.plan.Transport, "control", r.plan.Control, "reason", r.plan.Reason)
+	var attempt error
+	if r.plan.Control == ControlPeerToPeer {
+		attempt = r.peerToPeer(ctx)
+	} else {
+		attempt = r.controller(ctx)
+	}
+	stopWatching()
+	watch.Wait()
+	select {
+	case <-r.src.Lost():
+		r.sourceLost = true
+	default:
+	}
+	fig := figures{}
+	fig.sourceCPU, fig.sourceCPUErr = sourceCPU.stop()
+	fig.destinationCPU, fig.destinationCPUErr = destinationCPU.stop()
+	if attempt == nil {
+		r.readCompleted(context.WithoutCancel(ctx))
+	}
+	r.closeSessions()
+
+	after, err := r.verify(ctx, attempt)
+	if err != nil {
+		r.log.Warn("the move ended in an error", "error", err)
+		return view{}, nil, err
+	}
+	r.log.Info("the guest runs on the destination")
+	return after, r.result(fig), nil
+}
+
+// connect opens the sessions and prepares the source's limit of downtime.
+func (r *run) connect(ctx context.Context) (err error) {
+	if r.source, _, err = r.fleet.members[r.plan.From].reach(ctx, true); err != nil {
+		return err
+	}
+	if r.destination, _, err = r.fleet.members[r.plan.To].reach(ctx, true); err != nil {
+		return err
+	}
+	if r.src, err = r.source.Session(ctx); err != nil {
+		return err
+	}
+	if r.dst, err = r.destination.Session(ctx); err != nil {
+		return err
+	}
+	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
+	return r.source.SetMaxDowntime(ctx, r.id.UUID, r.maxDowntime)
+}
+
+// closeSessions ends both connections. Where a migration is unfinished libvirt undoes it now.
+func (r *run) closeSessions() {
+	for _, s := range []session{r.src, r.dst} {
+		if s != nil {
+			_ = s.Close() // a hard close; nothing to learn from it
+		}
+	}
+	r.listening.Wait()
+}
+
+// blocking makes one long call in a goroutine and waits for it, aborting the job when ctx ends or the
+// destination's daemon is lost. It returns the call's error, and why the job was aborted.
+func (r *run) blocking(ctx context.Context, destinationMatters bool, call func() error) (err, aborted error) {
+	answer := make(chan error, 1)
+	go func() { answer <- call() }()
+	done, lost := ctx.Done(), r.dst.Lost()
+	if !destinationMatters {
+		lost = nil
+	}
+	var retry, give <-chan time.Time
+	for {
+		select {
+		case err := <-answer:
+			return err, aborted
+		case <-done:
+			aborted, done, lost = cause(ctx, ctx.Err()), nil, nil
+		case <-lost:
+			// the source's QEMU does not notice, and would go on towards a QEMU nobody can finish
+			aborted, done, lost = fmt.Errorf("the connection to the daemon on %s broke", r.plan.To), nil, nil
+		case <-retry:
+		case <-give:
+			r.log.Warn("the source's daemon does not answer; closing its connection")
+			_ = r.src.Close()
+			give = nil
+			continue
+		}
+		if give == nil {
+			give = time.After(abortPatience)
+			r.log.Info("aborting the migration", "why", aborted)
+		}
+		// before QEMU has taken the job there is nothing to abort yet, hence again and again
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		if err := r.source.Abort(within, r.id.UUID); err != nil {
+			r.log.Debug("abort", "error", err)
+		}
+		cancel()
+		retry = time.After(200 * time.Millisecond)
+	}
+}
+
+// verify asks both hosts for the truth, whatever the calls returned, and brings a broken attempt to a
+// good end as a later run would.
+func (r *run) verify(ctx context.Context, attempt error) (view, error) {
+	r.tell.step(StepVerify)
+	if r.plan.Control != ControlPeerToPeer || !r.sourceLost || ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
+		defer cancel()
+	} // else the daemons go on without us, and the request's own time bounds the wait
+	v, err := r.fleet.locate(ctx, GuestRef{UUID: r.id.UUID}, true)
+	var notes []string
+	if err == nil {
+		v, notes, err = r.fleet.settle(ctx, v, r.plan.To)
+	}
+	if err != nil {
+		return v, r.unsettled(v, attempt, err)
+	}
+	moved := v.situation == sitSettled && v.at.is(r.plan.To)
+	switch {
+	case moved && attempt != nil:
+		r.warnings = append(r.warnings, fmt.Sprintf("the guest moved, although the attempt reported: %v", attempt))
+	case !moved:
+		if attempt == nil {
+			attempt = errors.New("libvirt reported success, but the guest is not on the destination")
+		}
+		words, at := v.where()
+		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: advice(attempt)}
+	}
+	r.warnings = append(r.warnings, notes...)
+	r.handOver(ctx, v)
+	return v, nil
+}
+
+// unsettled is the error when verification itself could not come to an end.
+func (r *run) unsettled(v view, attempt, err error) error {
+	e := &Error{Phase: PhaseVerify, Guest: r.id.Name, GuestAt: "at an unknown place", Hint: "run the same again when both hosts answer: it finds out and goes on from there", Err: err}
+	var known *Error
+	if errors.As(err, &known) {
+		e.GuestAt, e.Host, e.Err = known.GuestAt, known.Host, known.Err
+		if known.Hint != "" {
+			e.Hint = known.Hint
+		}
+	}
+	if v.words != "" && e.GuestAt == "" {
+		e.GuestAt, e.Host = v.where()
+	}
+	if attempt != nil {
+		e.Err = fmt.Errorf("%w; then, looking for the guest: %w", attempt, e.Err)
+	}
+	return e
+}

@@ -1,0 +1,205 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// settlePoll is how often a guest in motion is looked at.
+const settlePoll = 300 * time.Millisecond
+
+// settle brings a guest to a state in which it stands still on one host: it waits for a migration under
+// way to the wanted host, removes the dead half an interrupted one left, and resumes a source that
+// stopped for nothing. What it did is in notes. Where only a person may decide it touches nothing.
+//
+//	found                                             done
+//	one live copy                                     nothing
+//	a migration job, on its way to the wanted host    wait for its end, look again
+//	a migration job, on its way elsewhere             error
+//	a live copy and paused halves, no job             hand the definition over, remove the halves
+//	paused halves only, every host answered, no job   remove the copies that never ran, resume the source
+//	two live copies; post-copy; a silent host         error, a person must decide
+func (f *Fleet) settle(ctx context.Context, v view, wanted string) (view, []string, error) {
+	var notes []string
+	first := time.Now()
+	fail := func(err error, hint string) (view, []string, error) {
+		words, at := v.where()
+		return v, notes, &Error{Phase: PhaseLocate, Guest: v.id.Name, GuestAt: words, Host: at, Hint: hint, Err: err}
+	}
+	waited := false
+	for {
+		switch v.situation {
+		case sitSettled, sitShutOff:
+			if waited && v.at.is(wanted) {
+				notes = append(notes, fmt.Sprintf("another controller was migrating guest %q to %s; it ended well, and nothing was left to do", v.id.Name, wanted))
+			}
+			return v, notes, nil
+		case sitNowhere:
+			if len(v.silent) > 0 {
+				return fail(ErrHostSilent, "the guest may be on a host that did not answer; run the same again when every host answers")
+			}
+			return fail(ErrNotFound, "the guest stopped, or was removed, while it was looked for")
+		case sitPerson:
+			return fail(ErrNeedsPerson, personHint)
+		case sitMoving:
+			// a migration that has just begun has no arriving half yet
+			if v.towards == "" && time.Since(first) > 5*time.Second || v.towards != "" && !v.sameHost(v.towards, wanted) {
+				return fail(ErrBusy, "wait for its end (virsh domjobinfo shows it), then try again")
+			}
+			if !waited {
+				waited = true
+				f.log.Info("the guest is being migrated already; waiting for the end of it", "guest", v.id.Name, "found", v.words)
+			}
+			select {
+			case <-ctx.Done():
+				return fail(fmt.Errorf("%w, and its end did not come: %w", ErrBusy, cause(ctx, ctx.Err())), "run the same again: it goes on waiting")
+			case <-time.After(settlePoll):
+			}
+		case sitLeftover:
+			note, err := f.removeHalves(ctx, v)
+			if err != nil {
+				return fail(err, "run the same again, or remove the paused half yourself: virsh destroy")
+			}
+			notes = append(notes, note)
+		case sitStopped:
+			note, err := f.revive(ctx, v)
+			if err != nil {
+				return fail(err, "run the same again, or resume it yourself: virsh resume")
+			}
+			notes = append(notes, note)
+		}
+		next, err := f.locate(ctx, GuestRef{UUID: v.id.UUID}, true)
+		if err != nil {
+			return v, notes, err
+		}
+		v = next
+	}
+}
+
+// removeHalves removes what an interrupted migration left beside the live copy.
+func (f *Fleet) removeHalves(ctx context.Context, v view) (string, error) {
+	for _, dead := range v.dead {
+		if err := f.removeHalf(ctx, v, dead); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("an interrupted migration had left %s; it was removed, the guest goes on on %s", describe(v.dead), v.at.host()), nil
+}
+
+// removeHalf destroys one paused half, after the definition it may hold has been handed to the live copy.
+// It looks once more right before: a half that moved meanwhile is not touched.
+func (f *Fleet) removeHalf(ctx context.Context, v view, dead sighting) error {
+	d, _, err := f.members[dead.host()].reach(ctx, true)
+	if err != nil {
+		return err
+	}
+	if v.situation == sitLeftover && dead.persistent {
+		if err := f.handDefinition(ctx, v, d); err != nil {
+			return fmt.Errorf("hand the definition on %s over to %s: %w", dead.host(), v.at.host(), err)
+		}
+	}
+	now, err := f.sight(ctx, dead.host(), v.id.UUID)
+	if errors.Is(err, host.ErrNoDomain) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if now.part() != partHalf || now.job != host.JobNone {
+		return fmt.Errorf("the half on %s changed while it was to be removed (now %s)", dead.host(), now.state)
+	}
+	f.log.Warn("removing the half an interrupted migration left", "guest", v.id.Name, "host", dead.host(), "state", now.state.String())
+	if err := d.Destroy(ctx, v.id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
+		return err
+	}
+	if v.situation == sitLeftover && dead.persistent {
+		if err := d.Undefine(ctx, v.id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
+			return err
+		}
+	}
+	return nil
+}
+
+// handDefinition makes sure that the live copy's host keeps the guest's persistent definition and its
+// autostart flag before the other host's are removed.
+func (f *Fleet) handDefinition(ctx context.Context, v view, from daemon) error {
+	to, _, err := f.members[v.at.host()].reach(ctx, true)
+	if err != nil {
+		return err
+	}
+	old, err := from.Domain(ctx, v.id.UUID)
+	if err != nil {
+		return err
+	}
+	if !v.at.persistent {
+		xml, err := from.XML(ctx, v.id.UUID, true)
+		if err != nil {
+			return err
+		}
+		if err := to.Define(ctx, xml); err != nil {
+			return err
+		}
+	}
+	if old.Autostart {
+		return to.SetAutostart(ctx, v.id.UUID, true)
+	}
+	return nil
+}
+
+// revive resumes the source of a migration whose controller died in the switchover. The copies that never
+// ran go first, and are read back as gone: only then can the guest not run twice.
+func (f *Fleet) revive(ctx context.Context, v view) (string, error) {
+	for _, dead := range v.dead {
+		if err := f.removeHalf(ctx, v, dead); err != nil {
+			return "", err
+		}
+	}
+	again, err := f.locate(ctx, GuestRef{UUID: v.id.UUID}, true)
+	if err != nil {
+		return "", err
+	}
+	if again.situation != sitStopped || len(again.dead) > 0 || len(again.silent) > 0 || !again.at.is(v.at.host()) {
+		return "", fmt.Errorf("the guest changed while it was to be resumed: now %s", again.words)
+	}
+	d, _, err := f.members[v.at.host()].reach(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	f.log.Warn("resuming the guest an interrupted migration left paused", "guest", v.id.Name, "host", v.at.host())
+	if err := d.Resume(ctx, v.id.UUID); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("an interrupted migration had left the guest paused on %s; it was resumed", v.at.host()), nil
+}
+
+// is says whether key is one of the names of this sighting's host.
+func (s sighting) is(key string) bool { return slices.Contains(s.keys, key) }
+
+// sameHost says whether two keys lead to one daemon.
+func (v view) sameHost(a, b string) bool { return slices.Contains(v.inv.aliases(a), b) }
+
+// handOver sees to what libvirt leaves behind: the autostart flag does not travel. The guest has moved,
+// so that a failure here is a warning.
+func (r *run) handOver(ctx context.Context, v view) {
+	warn := func(what string, err error) {
+		r.warnings = append(r.warnings, fmt.Sprintf("the guest runs on %s, but %s: %v", r.plan.To, what, err))
+	}
+	if r.recipe.persistent && !v.at.persistent {
+		warn("it has no persistent definition there", errors.New("define it with virsh define before it is shut down"))
+	}
+	if r.recipe.autostart {
+		if err := r.destination.SetAutostart(ctx, r.id.UUID, true); err != nil {
+			warn("its autostart flag could not be set there", err)
+		}
+	}
+	for _, d := range v.definitions {
+		if d.is(r.plan.From) {
+			warn("a definition is left on "+r.plan.From, errors.New("remove it with virsh undefine"))
+		}
+	}
+}
