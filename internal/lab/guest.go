@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -216,6 +218,13 @@ func (l *Lab) Guest(name string) *Guest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.guests[name]
+}
+
+// Guests lists the lab's guests in the order in which they were started.
+func (l *Lab) Guests() []*Guest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.guests), func(a, b *Guest) int { return a.Index - b.Index })
 }
 
 // Remove destroys the guest on every host and drops its definition, disks and records.

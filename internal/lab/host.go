@@ -147,6 +147,26 @@ func (h *Host) DomainState(ctx context.Context, name string) (string, error) {
 	return "", err
 }
 
+// Domains lists the host's domains with their states, like "demo (running)".
+func (h *Host) Domains(ctx context.Context) ([]string, error) {
+	text, err := h.Virsh(ctx, "list", "--all", "--name")
+	if err != nil {
+		return nil, err
+	}
+	var domains []string
+	for name := range strings.FieldsSeq(text) {
+		state, err := h.DomainState(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		domains = append(domains, fmt.Sprintf("%s (%s)", name, state))
+	}
+	return domains, nil
+}
+
+// PID is the host's process 1, for nsenter.
+func (h *Host) PID() int { return h.pid }
+
 // Kind is a way to reach a host's libvirt daemon.
 type Kind string
 

@@ -31,5 +31,3 @@ func fail(err error) {
 	}
 	os.Exit(0)
 }
-
-func command(ctx context.Context, args []string) error { return nil }
