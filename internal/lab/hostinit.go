@@ -60,7 +60,14 @@ func mountHost(dir string) error {
 		}
 	}
 	if _, err := os.Stat("/dev/kvm"); err == nil {
-		if err := unix.Mount("/dev/null", "/dev/kvm", "", unix.MS_BIND, ""); err != nil {
+		// Nobody but root may open what is put there: were it open to QEMU's account, as /dev/null
+		// is, libvirtd would believe that KVM has just appeared and find out again what QEMU can
+		// do, seven seconds long, for every guest.
+		locked := filepath.Join(dir, "no-kvm")
+		if err := os.WriteFile(locked, nil, 0); err != nil {
+			return err
+		}
+		if err := unix.Mount(locked, "/dev/kvm", "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("hide /dev/kvm: %w", err)
 		}
 	}
