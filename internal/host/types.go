@@ -114,6 +114,8 @@ const (
 // a figure that is not there is never zero.
 type Job struct {
 	Kind JobKind
+	// At is when the figures arrived, on this machine's clock.
+	At time.Time
 	// Elapsed and ElapsedNet as libvirt reports them; the first may carry two hosts' clocks.
 	ElapsedMS, ElapsedNetMS   *uint64
 	DowntimeMS, DowntimeNetMS *uint64

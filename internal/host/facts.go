@@ -1,0 +1,141 @@
+package host
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"time"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+)
+
+// Facts asks the daemon who it is and what its host has.
+func (h *Host) Facts(ctx context.Context) (Facts, error) {
+	f := Facts{ControlEncrypted: h.target.encrypted()}
+	var err error
+	if f.Driver, err = ask(ctx, h, "ask for the driver", callLimit, (*libvirt.Libvirt).ConnectGetType); err != nil {
+		return Facts{}, err
+	}
+	if f.Hostname, err = ask(ctx, h, "ask for the host name", callLimit, (*libvirt.Libvirt).ConnectGetHostname); err != nil {
+		return Facts{}, err
+	}
+	lib, err := ask(ctx, h, "ask for libvirt's version", callLimit, (*libvirt.Libvirt).ConnectGetLibVersion)
+	if err != nil {
+		return Facts{}, err
+	}
+	hv, err := ask(ctx, h, "ask for the hypervisor's version", callLimit, (*libvirt.Libvirt).ConnectGetVersion)
+	if err != nil {
+		return Facts{}, err
+	}
+	f.LibvirtVersion, f.HypervisorVersion = Version(lib), Version(hv)
+
+	node, err := h.node(ctx)
+	if err != nil {
+		return Facts{}, err
+	}
+	f.CPUs, f.MemoryBytes = node.cpus, node.memory
+
+	caps, err := ask(ctx, h, "ask for the capabilities", callLimit, (*libvirt.Libvirt).ConnectGetCapabilities)
+	if err != nil {
+		return Facts{}, err
+	}
+	var c struct {
+		UUID string `xml:"host>uuid"`
+		Arch string `xml:"host>cpu>arch"`
+	}
+	if err := xml.Unmarshal([]byte(caps), &c); err != nil {
+		return Facts{}, &Error{Host: h.cfg.Name, Call: "read the capabilities", Err: err}
+	}
+	f.UUID, f.Arch = c.UUID, c.Arch
+
+	free, err := ask(ctx, h, "ask for free memory", callLimit, (*libvirt.Libvirt).NodeGetFreeMemory)
+	if err != nil && !notSupported(err) {
+		return Facts{}, err
+	}
+	f.FreeMemoryBytes = free
+
+	f.RoundTrip, err = h.roundTrip(ctx)
+	return f, err
+}
+
+// roundTrip is the least time of a few calls that the daemon answers out of hand.
+func (h *Host) roundTrip(ctx context.Context) (time.Duration, error) {
+	const tries = 4
+	least := time.Duration(0)
+	for i := range tries {
+		start := time.Now()
+		if _, err := ask(ctx, h, "measure the round trip", callLimit, (*libvirt.Libvirt).ConnectGetLibVersion); err != nil {
+			return 0, err
+		}
+		if d := time.Since(start); i == 0 || d < least {
+			least = d
+		}
+	}
+	return least, nil
+}
+
+type node struct {
+	cpus   int
+	memory uint64
+}
+
+func (h *Host) node(ctx context.Context) (node, error) {
+	return ask(ctx, h, "ask for CPUs and memory", callLimit, func(l *libvirt.Libvirt) (node, error) {
+		_, kib, cpus, _, _, _, _, _, err := l.NodeGetInfo()
+		return node{int(cpus), kib * 1024}, err
+	})
+}
+
+// CPU reads the host's CPU counters.
+func (h *Host) CPU(ctx context.Context) (CPUTimes, error) {
+	cpus, err := h.cpuCount(ctx)
+	if err != nil {
+		return CPUTimes{}, err
+	}
+	return ask(ctx, h, "read the CPU counters", callLimit, func(l *libvirt.Libvirt) (CPUTimes, error) {
+		const allCPUs, most = -1, 16
+		counters, _, err := l.NodeGetCPUStats(allCPUs, most, 0)
+		at := time.Now()
+		if err == nil && len(counters) == 0 {
+			err = errors.New("the daemon gives no CPU counters")
+		}
+		if err != nil {
+			return CPUTimes{}, err
+		}
+		t := CPUTimes{CPUs: cpus, At: at}
+		for _, c := range counters {
+			switch c.Field {
+			case "user":
+				t.User = time.Duration(c.Value)
+			case "kernel":
+				t.System = time.Duration(c.Value)
+			case "idle":
+				t.Idle = time.Duration(c.Value)
+			case "iowait":
+				t.IOWait = time.Duration(c.Value)
+			}
+		}
+		return t, nil
+	})
+}
+
+// cpuCount is asked once: CPUs that come and go during a migration are not followed.
+func (h *Host) cpuCount(ctx context.Context) (int, error) {
+	h.mu.Lock()
+	n := h.cpus
+	h.mu.Unlock()
+	if n > 0 {
+		return n, nil
+	}
+	node, err := h.node(ctx)
+	if err != nil {
+		return 0, err
+	}
+	h.mu.Lock()
+	h.cpus = node.cpus
+	h.mu.Unlock()
+	return node.cpus, nil
+}
+
+// notSupported says that a daemon or driver does not have the call at all.
+func notSupported(err error) bool { return Code(err) == CodeNotSupported }

@@ -1,0 +1,42 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// leading says for a reply where the length of its variable part stands, and the least size of one
+// element. go-libvirt allocates what that length says before it has read a single element, so a length
+// that the reply cannot hold must not reach it.
+var leading = map[uint32]struct{ offset, element int }{
+	14:           {0, 1},  // domain XML
+	7:            {0, 1},  // capabilities
+	procAuthList: {0, 4},  // ways in
+	227:          {0, 12}, // host CPU counters
+	228:          {0, 12}, // host memory
+	273:          {0, 24}, // domains
+	298:          {4, 12}, // job statistics, after the type
+	302:          {0, 1},  // begin: cookie
+	303:          {0, 1},  // prepare: cookie
+	305:          {0, 1},  // perform: cookie
+	342:          {0, 1},  // domain capabilities
+}
+
+// checkReply refuses a reply that claims more than it carries.
+func checkReply(procedure, status uint32, payload []byte) error {
+	if status != 0 {
+		return nil // an error: a few strings, whose lengths cost nothing until they are there
+	}
+	l, known := leading[procedure]
+	if !known {
+		return nil
+	}
+	if len(payload) < l.offset+4 {
+		return fmt.Errorf("%w: a reply of %d bytes", errFrame, len(payload))
+	}
+	n := uint64(binary.BigEndian.Uint32(payload[l.offset:]))
+	if n*uint64(l.element) > uint64(len(payload)-l.offset-4) {
+		return fmt.Errorf("%w: a reply that claims %d elements in %d bytes", errFrame, n, len(payload))
+	}
+	return nil
+}
