@@ -120,3 +120,11 @@ func wireDomain(d DomainID) (libvirt.Domain, error) {
 	u, err := parseUUID(d.UUID)
 	return libvirt.Domain{Name: d.Name, UUID: u, ID: d.ID}, err
 }
+
+// Persistent says whether the domain has a definition that outlives its running instance.
+func (h *Host) Persistent(ctx context.Context, uuid string) (bool, error) {
+	return askDomain(ctx, h, "ask whether there is a definition of", uuid, callLimit, func(l *libvirt.Libvirt, d libvirt.Domain) (bool, error) {
+		n, err := l.DomainIsPersistent(d)
+		return n == 1, err
+	})
+}
