@@ -52,7 +52,8 @@ var domainXML = template.Must(template.New("domain").Funcs(template.FuncMap{"x":
     </interface>
 {{- end}}
     <serial type='file'><source path='{{x .ConsolePath}}'/><target port='0'/></serial>
-    <serial type='unix'><source mode='connect' path='{{x .PortPath}}'/><target port='1'/></serial>
+    <channel type='unix'><source mode='connect' path='{{x .PortPath}}'/><target type='virtio' name='lab.beat'/></channel>
+    <controller type='usb' model='none'/>
     <memballoon model='none'/>
     {{.Devices}}
   </devices>
@@ -81,7 +82,8 @@ func (g *Guest) xml() (string, error) {
 
 func (g *Guest) commandLine() string {
 	words := []string{
-		"console=ttyS0", "quiet", "panic=0", "lab.name=" + g.Name,
+		"console=ttyS0", "quiet", "panic=0", "nokaslr", "mitigations=off", "tsc=reliable", "no_timer_check",
+		"lab.name=" + g.Name,
 		fmt.Sprintf("lab.fill=%d", g.FillMiB), "lab.pattern=" + string(g.Fill), fmt.Sprintf("lab.dirty=%d", g.DirtyMiBPerSecond),
 	}
 	if g.Marker != "" {

@@ -58,6 +58,25 @@ func (g *Guest) SetDirtyRate(ctx context.Context, mebibytes int) error {
 	return g.tell(ctx, fmt.Sprintf("dirty %d", mebibytes))
 }
 
+// VerifyMemory makes the guest compare all its filled memory with what was written there, waits
+// until it has, and reports what is wrong. Under emulation it reads about 200 MiB a second.
+func (g *Guest) VerifyMemory(ctx context.Context) error {
+	before, err := g.Health(ctx, time.Time{})
+	if err != nil {
+		return err
+	}
+	if err := g.tell(ctx, "verify"); err != nil {
+		return err
+	}
+	return until(ctx, func() (bool, error) {
+		now, err := g.Health(ctx, time.Time{})
+		if err == nil && now.Status.MemoryErrors > 0 {
+			err = fmt.Errorf("guest %q: %d pages of memory are wrong: %s", g.Name, now.Status.MemoryErrors, now.Status.Note)
+		}
+		return now.Status.Verified > before.Status.Verified, err
+	})
+}
+
 // PowerOff makes the guest switch itself off.
 func (g *Guest) PowerOff(ctx context.Context) error { return g.tell(ctx, "poweroff") }
 

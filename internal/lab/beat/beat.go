@@ -11,11 +11,11 @@ package beat
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,23 +34,32 @@ type Pulse struct {
 
 // Status is what a guest reports about itself. All counts are since boot.
 type Status struct {
-	Boot         uint32 `json:"boot"`
-	FilledBytes  uint64 `json:"filled,omitempty"`
-	Ready        bool   `json:"ready,omitempty"` // memory filled, disk mounted, session open
-	DirtiedBytes uint64 `json:"dirtied,omitempty"`
+	Boot         uint32
+	Ready        bool // memory filled, disk mounted, session open
+	FilledBytes  uint64
+	DirtiedBytes uint64
 
-	MemoryChecked uint64 `json:"memory_checked,omitempty"` // pages compared with what was written
-	MemoryErrors  uint64 `json:"memory_errors,omitempty"`
+	MemoryChecked uint64 // pages compared with what was written
+	MemoryErrors  uint64
+	Verified      uint64 // how often all of it was compared on demand
 
-	DiskWritten uint64 `json:"disk_written,omitempty"` // blocks
-	DiskChecked uint64 `json:"disk_checked,omitempty"` // blocks read back and found right
-	DiskErrors  uint64 `json:"disk_errors,omitempty"`
+	DiskWritten uint64 // blocks
+	DiskChecked uint64 // blocks read back and found right
+	DiskErrors  uint64
 
-	NetSent   uint64 `json:"net_sent,omitempty"` // numbered messages of the one TCP session
-	NetEchoed uint64 `json:"net_echoed,omitempty"`
-	NetBroken bool   `json:"net_broken,omitempty"` // it broke; the guest never opens another
+	NetSent   uint64 // numbered messages of the one TCP session
+	NetEchoed uint64
+	NetBroken bool // it broke; the guest never opens another
 
-	Note string `json:"note,omitempty"` // why something above is wrong, in words
+	Note string // why something above is wrong, in words
+}
+
+// numbers lists a status's fields in the order in which they are sent.
+func (s *Status) numbers() []*uint64 {
+	return []*uint64{
+		&s.FilledBytes, &s.DirtiedBytes, &s.MemoryChecked, &s.MemoryErrors, &s.Verified,
+		&s.DiskWritten, &s.DiskChecked, &s.DiskErrors, &s.NetSent, &s.NetEchoed,
+	}
 }
 
 // ErrTorn says that a line is not whole.
@@ -68,21 +77,35 @@ func AppendPulse(line []byte, p Pulse) []byte {
 	return seal(line, start)
 }
 
-// AppendStatus appends s as a line.
+// AppendStatus appends s as a line. It is written for an emulated processor, on which the
+// standard library's encoders would take a tenth of the time between two statuses.
 func AppendStatus(line []byte, s Status) []byte {
 	start := len(line)
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // only plain fields: cannot be
-	}
 	line = append(line, 's', ' ')
-	line = append(line, text...)
+	line = strconv.AppendUint(line, uint64(s.Boot), 16)
+	for _, flag := range []bool{s.Ready, s.NetBroken} {
+		if flag {
+			line = append(line, " 1"...)
+		} else {
+			line = append(line, " 0"...)
+		}
+	}
+	for _, number := range s.numbers() {
+		line = append(line, ' ')
+		line = strconv.AppendUint(line, *number, 10)
+	}
+	line = append(line, ' ')
+	line = strconv.AppendQuote(line, s.Note)
 	return seal(line, start)
 }
 
 func seal(line []byte, start int) []byte {
 	sum := crc32.ChecksumIEEE(line[start:])
-	return fmt.Appendf(line, " %08x\n", sum)
+	line = append(line, ' ')
+	for shift := 28; shift >= 0; shift -= 4 {
+		line = append(line, "0123456789abcdef"[sum>>shift&15])
+	}
+	return append(line, '\n')
 }
 
 // Parse reads one line, without its line end. Exactly one of the two results is set.
@@ -107,11 +130,32 @@ func Parse(line []byte) (*Pulse, *Status, error) {
 		p.Uptime = time.Duration(ms) * time.Millisecond
 		return &p, nil, nil
 	case 's':
-		var s Status
-		if err := json.Unmarshal(text, &s); err != nil {
+		s, err := parseStatus(string(text))
+		if err != nil {
 			return nil, nil, fmt.Errorf("status %q: %w", text, err)
 		}
-		return nil, &s, nil
+		return nil, s, nil
 	}
 	return nil, nil, fmt.Errorf("a line of unknown kind %q", line[0])
+}
+
+func parseStatus(text string) (*Status, error) {
+	var s Status
+	numbers := s.numbers()
+	words := strings.SplitN(text, " ", 3+len(numbers)+1)
+	if len(words) != 3+len(numbers)+1 {
+		return nil, errors.New("too few words")
+	}
+	boot, err := strconv.ParseUint(words[0], 16, 32)
+	if err != nil {
+		return nil, err
+	}
+	s.Boot, s.Ready, s.NetBroken = uint32(boot), words[1] == "1", words[2] == "1"
+	for i, number := range numbers {
+		if *number, err = strconv.ParseUint(words[3+i], 10, 64); err != nil {
+			return nil, err
+		}
+	}
+	s.Note, err = strconv.Unquote(words[len(words)-1])
+	return &s, err
 }

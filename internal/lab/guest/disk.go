@@ -50,8 +50,8 @@ func (s *self) useDisk(device string, ready func()) {
 			held[at] = number
 			s.diskWritten.Add(1)
 		}
-		look := (number * 31) % diskBlocks
-		if held[look] != 0 {
+		// Look at a block written some time ago; the older it is, the longer a lost write may hide.
+		if look := (number - number*31%min(number, diskBlocks)) % diskBlocks; held[look] != 0 {
 			n, err := unix.Pread(fd, back, int64(look)*page)
 			switch {
 			case err != nil || n != page:
@@ -70,7 +70,7 @@ func (s *self) useDisk(device string, ready func()) {
 		if number == 1 {
 			ready()
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

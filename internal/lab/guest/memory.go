@@ -62,31 +62,46 @@ func (s *self) holdMemory(config settings, ready func()) {
 	}
 	ready()
 
-	const tick = 10 * time.Millisecond
-	ticker := time.NewTicker(tick)
-	var written, read int // pages
-	var debt int64        // bytes that ought to be dirtied already
+	pages := size / page
 	expected := make([]byte, page)
+	check := func(index int) {
+		p.write(expected, uint64(index))
+		if string(expected[8:]) != string(memory[index*page+8:(index+1)*page]) {
+			s.memoryErrors.Add(1)
+			s.complain("memory page %d is not what was written", index)
+		}
+		s.memoryChecked.Add(1)
+	}
+	const busy, quiet = 10 * time.Millisecond, 50 * time.Millisecond
+	var written, read int // the next page to dirty, to check
+	var debt int64        // bytes that ought to be dirtied already
 	last := monotonic()
-	for range ticker.C {
+	for {
+		rate := s.dirtyRate.Load() << 20
+		if rate > 0 {
+			time.Sleep(busy)
+		} else {
+			time.Sleep(quiet)
+		}
 		now := monotonic()
 		// A clock that jumped (a blackout, a starved processor) must not cause a burst.
-		debt += s.dirtyRate.Load() << 20 * int64(min(now-last, 5*tick)) / int64(time.Second)
+		debt += rate * int64(min(now-last, 5*busy)) / int64(time.Second)
 		last = now
 		for ; debt >= page; debt -= page {
 			word := memory[written*page:]
 			binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)+1)
-			written = (written + 1) % (size / page)
+			written = (written + 1) % pages
 			s.dirtied.Add(page)
 		}
-		for range 4 {
-			p.write(expected, uint64(read))
-			if string(expected[8:]) != string(memory[read*page+8:(read+1)*page]) {
-				s.memoryErrors.Add(1)
-				s.complain("memory page %d is not what was written", read)
+		if s.verify.CompareAndSwap(true, false) {
+			for index := range pages {
+				check(index)
 			}
-			s.memoryChecked.Add(1)
-			read = (read + 1) % (size / page)
+			s.verified.Add(1)
+		}
+		for range 2 {
+			check(read)
+			read = (read + 1) % pages
 		}
 	}
 }

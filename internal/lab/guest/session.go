@@ -52,7 +52,7 @@ func (s *self) holdSession(config settings, ready func()) {
 				return
 			}
 			s.netSent.Store(number)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 	}()
 	answers := bufio.NewScanner(session)

@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,22 +73,16 @@ func loadModules(s *self) {
 	}
 }
 
-// openPort opens a serial port with nothing between us and the wire.
-func openPort(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+// openPort opens the virtio port of that name. It appears when its driver has found it.
+func openPort(name string) (*os.File, error) {
+	for range 500 {
+		names, _ := filepath.Glob("/sys/class/virtio-ports/*/name")
+		for _, path := range names {
+			if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == name {
+				return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(path)), os.O_RDWR, 0)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	port := os.NewFile(uintptr(fd), path)
-	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
-	t.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
-	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, t); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return port, nil
+	return nil, fmt.Errorf("there is no virtio port %q", name)
 }
