@@ -3,13 +3,286 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/crypto/ssh"
 )
 
-func (t target) checkSSHFiles() error { return nil }
+const (
+	sshKeepalive = 15 * time.Second
+	sshVersion   = "SSH-2.0-virtmigrate"
+)
+
+// checkSSHFiles finds what is wrong with the files that the URI and ~/.ssh/config name.
+func (t target) checkSSHFiles() error {
+	c, err := loadSSHConfig()
+	if err != nil {
+		return err
+	}
+	way, err := t.hops(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range way {
+		if _, err := p.pinned(); err != nil {
+			return err
+		}
+	}
+	if t.keyfile != "" {
+		k, err := way[len(way)-1].keys()
+		if err != nil {
+			return err
+		}
+		k.close()
+	}
+	return nil
+}
+
+// sshPath is an SSH connection through any number of hops. Closing it closes the lowest TCP connection,
+// and all above it with that.
+type sshPath struct {
+	lowest net.Conn
+	last   *ssh.Client
+	hops   []hop
+	once   sync.Once
+	done   chan struct{}
+}
+
+func (p *sshPath) Close() error {
+	var err error
+	p.once.Do(func() {
+		close(p.done)
+		err = p.lowest.Close()
+	})
+	return err
+}
+
+// keepAlive shows every machine on the way that we are still there.
+func (p *sshPath) keepAlive() {
+	tick := time.NewTicker(sshKeepalive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-tick.C:
+		}
+		if _, _, err := p.last.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+			return // the connection is gone; its reader says so
+		}
+	}
+}
 
 func (t target) dialSSH(ctx context.Context, log hclog.Logger) (io.ReadWriteCloser, error) {
-	return nil, errors.New("not yet")
+	c, err := loadSSHConfig()
+	if err != nil {
+		return nil, err
+	}
+	hops, err := t.hops(c)
+	if err != nil {
+		return nil, err
+	}
+	path, err := openPath(ctx, hops)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = path.Close() })
+	defer stop()
+	daemon, err := t.reachDaemon(ctx, path, log)
+	if err != nil {
+		_ = path.Close()
+		return nil, err
+	}
+	go path.keepAlive()
+	return daemon, nil
+}
+
+// openPath logs in on one hop after the other.
+func openPath(ctx context.Context, hops []hop) (*sshPath, error) {
+	path := &sshPath{done: make(chan struct{}), hops: hops}
+	for i, p := range hops {
+		where := ""
+		if len(hops) > 1 {
+			where = fmt.Sprintf(" (hop %d of %d)", i+1, len(hops))
+		}
+		var conn net.Conn
+		var err error
+		if i == 0 {
+			conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", p.address())
+			path.lowest = conn
+		} else {
+			conn, err = path.last.DialContext(ctx, "tcp", p.address())
+		}
+		if err == nil {
+			path.last, err = p.login(ctx, conn, path.lowest)
+		}
+		if err != nil {
+			if path.lowest != nil {
+				_ = path.Close()
+			}
+			return nil, fmt.Errorf("ssh to %s@%s%s: %w", p.user, p.address(), where, err)
+		}
+	}
+	return path, nil
+}
+
+// login checks the host's key and shows ours. When ctx ends, lowest is closed.
+func (p hop) login(ctx context.Context, conn net.Conn, lowest io.Closer) (*ssh.Client, error) {
+	stop := context.AfterFunc(ctx, func() { _ = lowest.Close() })
+	defer stop()
+	known, err := p.pinned()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
+	defer keys.close()
+	cc, chans, reqs, err := ssh.NewClientConn(conn, p.address(), &ssh.ClientConfig{
+		User:              p.user,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(keys.signers...)},
+		HostKeyCallback:   known.check,
+		HostKeyAlgorithms: known.algorithms,
+		ClientVersion:     sshVersion,
+	})
+	if err == nil {
+		return ssh.NewClient(cc, chans, reqs), nil
+	}
+	var none *ssh.AlgorithmNegotiationError
+	switch {
+	case known.refusal != nil:
+		return nil, known.refusal
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.As(err, &none) && len(known.algorithms) > 0 && strings.Contains(err.Error(), "host key"):
+		return nil, fmt.Errorf("%w: the host has no key of the kinds that are known of it (%s); pin one that it has: ssh-keyscan -p %d %s >> %s, after comparing the fingerprint", ErrUntrusted, strings.Join(known.algorithms, ", "), p.port, p.host, p.pinTo)
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return nil, fmt.Errorf("%w: the host does not take any of our keys for user %q (%s)", ErrDenied, p.user, keys.said())
+	}
+	return nil, err
+}
+
+// reachDaemon connects to the daemon's socket on the far side through sshd itself. Where sshd does not
+// forward to sockets, or the socket's place depends on the user, the program that libvirt installs for
+// this is started.
+func (t target) reachDaemon(ctx context.Context, path *sshPath, log hclog.Logger) (io.ReadWriteCloser, error) {
+	var refusal error
+	if t.path != "/session" || t.socket != "" {
+		paths := t.sockets(systemSocketDir, "")
+		for _, socket := range paths {
+			conn, err := path.last.DialContext(ctx, "unix", socket)
+			if err == nil {
+				return hardConn{conn, path}, nil
+			}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			refusal = fmt.Errorf("sshd does not connect to %s: %w", strings.Join(paths, " or "), err)
+		}
+	}
+	command := t.relayCommand()
+	if command == "" {
+		return nil, refusal
+	}
+	log.Debug("using the host's virt-ssh-helper", "because", refusal)
+	conn, err := startRelay(path, command)
+	if err != nil && refusal != nil {
+		return nil, fmt.Errorf("%w, and the host's virt-ssh-helper cannot be started: %w", refusal, err)
+	}
+	return conn, err
+}
+
+// relayCommand is the command for the far side. sshd gives it to a shell, hence it is one of two fixed
+// texts, and never holds anything a user wrote.
+func (t target) relayCommand() string {
+	switch {
+	case t.driver != "qemu" || t.socket != "":
+		return ""
+	case t.path == "/system":
+		return "virt-ssh-helper qemu:///system"
+	case t.path == "/session":
+		return "virt-ssh-helper qemu:///session"
+	}
+	return ""
+}
+
+// relay is a program on the far side that passes bytes on to the daemon.
+type relay struct {
+	io.Writer
+	out     io.Reader
+	path    *sshPath
+	session *ssh.Session
+	words   *words
+}
+
+func startRelay(path *sshPath, command string) (*relay, error) {
+	s, err := path.last.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	in, err := s.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{Writer: in, out: out, path: path, session: s, words: &words{}}
+	s.Stderr = r.words
+	if err := s.Start(command); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Read gives, where the program ended, what it complained of.
+func (r *relay) Read(p []byte) (int, error) {
+	n, err := r.out.Read(p)
+	if err == nil || n > 0 {
+		return n, nil
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = r.session.Wait()
+	}()
+	select {
+	case <-ended: // the complaint has come, too
+	case <-r.path.done:
+	case <-time.After(time.Second):
+	}
+	if said := r.words.String(); said != "" {
+		return 0, fmt.Errorf("virt-ssh-helper: %s", said)
+	}
+	return 0, err
+}
+
+func (r *relay) Close() error { return r.path.Close() }
+
+// words keeps the first part of a text.
+type words struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (w *words) Write(p []byte) (int, error) {
+	const most = 2000
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, p[:min(len(p), most-len(w.text))]...)
+	return len(p), nil
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return oneLine(string(w.text))
 }
