@@ -91,6 +91,9 @@ func Start(ctx context.Context, config Config) (_ *Lab, err error) {
 	if err := install(ctx, config.Log, config.Offline); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(cacheDir, 0o755); err != nil {
+		return nil, err
+	}
 	if err := Down(ctx, config.Name); err != nil {
 		return nil, fmt.Errorf("take down what is left of lab %q: %w", config.Name, err)
 	}

@@ -5,11 +5,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
-// needs are the programs a lab runs, with the Debian packages that bring them.
-var needs = []struct{ program, pkg string }{
+// Need is a file, or a program on PATH, and the Debian package that brings it.
+type Need struct{ Program, Package string }
+
+// Ansible is what the demo and some tests need besides the lab.
+var Ansible = Need{"ansible-playbook", "ansible-core"}
+
+// needs is what a lab runs.
+var needs = []Need{
 	{"/usr/sbin/libvirtd", "libvirt-daemon-system"},
 	{"/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so", "libvirt-daemon-driver-qemu"},
 	{"virsh", "libvirt-clients"},
@@ -25,34 +32,34 @@ var needs = []struct{ program, pkg string }{
 }
 
 // missing names the packages whose programs are not there.
-func missing() []string {
+func missing(needs []Need) []string {
 	var packages []string
 	for _, need := range needs {
 		var err error
-		if strings.HasPrefix(need.program, "/") {
-			_, err = os.Stat(need.program)
+		if strings.HasPrefix(need.Program, "/") {
+			_, err = os.Stat(need.Program)
 		} else {
-			_, err = exec.LookPath(need.program)
+			_, err = exec.LookPath(need.Program)
 		}
 		if err != nil {
-			packages = append(packages, need.pkg)
+			packages = append(packages, need.Package)
 		}
 	}
 	return packages
 }
 
-// Install brings from Debian's archive what a lab needs and the machine does not have.
-func Install(ctx context.Context, log Logger) error { return install(ctx, log, false) }
+// Install brings from Debian's archive what a lab needs, and what else is asked for, as far as
+// the machine does not have it. Where it cannot, the error names what is missing.
+func Install(ctx context.Context, log Logger, more ...Need) error {
+	return install(ctx, log, false, more...)
+}
 
-func install(ctx context.Context, log Logger, offline bool) error {
-	if err := os.MkdirAll(cacheDir, 0o755); err != nil {
-		return err
-	}
-	packages := missing()
+func install(ctx context.Context, log Logger, offline bool, more ...Need) error {
+	packages := missing(append(slices.Clone(needs), more...))
 	if len(packages) == 0 {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil || offline {
+	if _, err := exec.LookPath("apt-get"); err != nil || offline || os.Geteuid() != 0 {
 		return fmt.Errorf("the lab needs what these Debian packages bring, please install it: %s", strings.Join(packages, " "))
 	}
 	log.Info("installing Debian packages for the lab", "packages", strings.Join(packages, " "))

@@ -16,6 +16,7 @@ import (
 
 const usage = `usage: lab COMMAND [flags]
 
+  install  bring from Debian's archive what the lab, the demo and the tests need
   up       make the lab and start one guest; print how to reach it
   status   show hosts, daemons and guests
   watch    print a guest's health every second until it is interrupted
@@ -35,7 +36,7 @@ func command(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	name := flags.String("name", "lab", "the lab's `name`; labs of different names live side by side")
 	commands := map[string]func(context.Context, *flag.FlagSet, *string, []string) error{
-		"up": up, "status": status, "watch": watch, "guest": guest, "snippets": snippets, "down": down,
+		"install": install, "up": up, "status": status, "watch": watch, "guest": guest, "snippets": snippets, "down": down,
 	}
 	run := commands[args[0]]
 	if run == nil {
@@ -98,6 +99,13 @@ func up(ctx context.Context, flags *flag.FlagSet, name *string, args []string) e
 	printHosts(os.Stdout, l)
 	fmt.Printf("\nTerraform:\n\n%s\nAnsible:\n\n%s\n", l.TerraformSnippet(config.Name), l.AnsibleSnippet(config.Name))
 	return nil
+}
+
+func install(ctx context.Context, flags *flag.FlagSet, _ *string, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	return lab.Install(ctx, printer{}, lab.Ansible)
 }
 
 func snippets(_ context.Context, flags *flag.FlagSet, name *string, args []string) error {

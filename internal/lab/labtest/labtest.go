@@ -1,0 +1,101 @@
+// Package labtest gives a test package one lab for all its tests. Starting a lab takes a second
+// or two, so a lab is started when the first test asks for it; guests are what tests have of
+// their own.
+package labtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+)
+
+var shared struct {
+	sync.Once
+	name string
+	lab  *lab.Lab
+	err  error
+}
+
+// Main runs a package's tests and takes their lab down afterwards. The name must be that
+// package's own, for packages' tests may run at the same time: 1 to 11 lower-case letters and
+// digits.
+//
+//	func TestMain(m *testing.M) { labtest.Main(m, "engine") }
+func Main(m *testing.M, name string) {
+	shared.name = name
+	code := m.Run()
+	if shared.lab != nil {
+		if err := shared.lab.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "take the lab down:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Lab returns the package's lab. Where there can be none (not root on Linux) the test is skipped.
+func Lab(t testing.TB) *lab.Lab {
+	t.Helper()
+	if os.Getenv("VIRTMIGRATE_NO_LAB") != "" {
+		t.Skip("VIRTMIGRATE_NO_LAB is set")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the lab needs root: it makes namespaces, mounts and network interfaces")
+	}
+	if shared.name == "" {
+		t.Fatal("call labtest.Main from TestMain first")
+	}
+	shared.Do(func() {
+		// The first lab of a machine may have to install packages and to fetch a kernel.
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		shared.lab, shared.err = lab.Start(ctx, lab.Config{Name: shared.name, Log: printer{}})
+	})
+	if shared.err != nil {
+		t.Fatalf("start the lab: %v", shared.err)
+	}
+	return shared.lab
+}
+
+// Guest starts a guest that is removed when the test ends. Without a name it gets the test's.
+func Guest(t testing.TB, config lab.GuestConfig) *lab.Guest {
+	t.Helper()
+	l := Lab(t)
+	if config.Name == "" {
+		config.Name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+		config.Name = config.Name[:min(len(config.Name), 40)]
+	}
+	g, err := l.StartGuest(Context(t, 2*time.Minute), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := g.Remove(ctx); err != nil {
+			t.Errorf("remove guest %q: %v", g.Name, err)
+		}
+	})
+	return g
+}
+
+// Context bounds what a test does on the lab.
+func Context(t testing.TB, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+type printer struct{}
+
+func (printer) Info(msg string, args ...any) {
+	fmt.Fprintln(os.Stderr, append([]any{"lab:", msg}, args...)...)
+}
+func (printer) Warn(msg string, args ...any) { printer{}.Info("warning: "+msg, args...) }
