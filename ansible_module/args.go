@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+)
+
+// arguments are the options of the module. Their names are the JSON tags, here and in the types of
+// package migration; ansible-doc's sidecar has the same, held by a test.
+type arguments struct {
+	Hosts     map[string]migration.HostConfig `json:"hosts"`
+	Name      string                          `json:"name"`
+	UUID      string                          `json:"uuid"`
+	Host      string                          `json:"host"`
+	Migration migration.Options               `json:"migration"`
+	// TimeoutSeconds bounds the whole operation; 0 leaves it to the engine.
+	TimeoutSeconds int64 `json:"timeout_seconds"`
+	// MaxMigrationsPerHost is 0 for the engine's default.
+	MaxMigrationsPerHost int `json:"max_migrations_per_host"`
+}
+
+// maxTimeoutSeconds is 30 days: more is a mistake in the unit.
+const maxTimeoutSeconds = 30 * 24 * 60 * 60
+
+// notZero are the options that may be left out but not be 0: the engine takes 0 for "left out", and what
+// somebody wrote must not be passed over.
+var notZero = map[string]string{
+	"timeout_seconds":                fmt.Sprintf("1 to %d", maxTimeoutSeconds),
+	"max_migrations_per_host":        fmt.Sprintf("1 to %d", migration.MaxMigrationsPerHost),
+	"migration.parallel_connections": fmt.Sprintf("1 to %d", migration.MaxParallelConnections),
+	"migration.max_downtime_ms":      fmt.Sprintf("1 to %d", migration.MaxMaxDowntimeMS),
+}
+
+// task is what Ansible adds of its own to the options.
+type task struct {
+	Check     bool  `json:"_ansible_check_mode"`
+	Diff      bool  `json:"_ansible_diff"`
+	NoLog     bool  `json:"_ansible_no_log"`
+	Verbosity int64 `json:"_ansible_verbosity"`
+}
+
+const ansiblePrefix = "_ansible_"
+
+// readArguments reads a file of options. The error names everything that is wrong with them.
+func readArguments(raw []byte) (arguments, task, error) {
+	options, err := object(raw)
+	if err != nil {
+		return arguments{}, task{}, fmt.Errorf("the file of options is not a JSON object: %w", err)
+	}
+	own := map[string]any{}
+	for name, value := range options {
+		if strings.HasPrefix(name, ansiblePrefix) {
+			own[name] = value
+			delete(options, name)
+		}
+	}
+	var t task
+	var args arguments
+	// Ansible may add keys of its own in any version, so unknown ones of that kind are passed over.
+	d := decoder{}
+	d.fields("", own, reflect.ValueOf(&t).Elem(), true)
+	d.fields("", options, reflect.ValueOf(&args).Elem(), false)
+	if len(d.wrong) > 0 {
+		return arguments{}, t, errors.Join(d.wrong...)
+	}
+	return args, t, args.check(d.zero)
+}
+
+// check finds what the types alone do not tell. What the engine checks is left to it.
+func (a arguments) check(zero []string) error {
+	var wrong []error
+	if len(a.Hosts) == 0 {
+		wrong = append(wrong, errors.New("hosts is missing: name the libvirt hosts, each with its uri"))
+	}
+	if a.Name == "" && a.UUID == "" {
+		wrong = append(wrong, errors.New("name and uuid are missing: give the guest's name or its uuid"))
+	}
+	if a.Host == "" {
+		wrong = append(wrong, errors.New("host is missing: name the host, one of hosts, on which the guest shall run"))
+	}
+	for _, option := range zero {
+		if accepted, refuse := notZero[option]; refuse {
+			wrong = append(wrong, fmt.Errorf("%s is 0, but must be %s", option, accepted))
+		}
+	}
+	if a.TimeoutSeconds < 0 || a.TimeoutSeconds > maxTimeoutSeconds {
+		wrong = append(wrong, fmt.Errorf("timeout_seconds is %d, but must be %s", a.TimeoutSeconds, notZero["timeout_seconds"]))
+	}
+	return errors.Join(wrong...)
+}
+
+func (a arguments) request() migration.Request {
+	return migration.Request{
+		Guest: migration.GuestRef{Name: a.Name, UUID: a.UUID}, Host: a.Host, Options: a.Migration,
+		Timeout: time.Duration(a.TimeoutSeconds) * time.Second,
+	}
+}
+
+// object reads one JSON object and nothing after it. Numbers keep their digits.
+func object(raw []byte) (map[string]any, error) {
+	in := json.NewDecoder(bytes.NewReader(raw))
+	in.UseNumber()
+	var o map[string]any
+	if err := in.Decode(&o); err != nil {
+		return nil, err
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows it")
+	}
+	if o == nil {
+		return nil, errors.New("it is null")
+	}
+	return o, nil
+}
