@@ -63,15 +63,21 @@ func (h *Host) roundTrip(ctx context.Context) (time.Duration, error) {
 	const tries = 4
 	least := time.Duration(0)
 	for i := range tries {
-		start := time.Now()
-		if _, err := ask(ctx, h, "measure the round trip", callLimit, (*libvirt.Libvirt).ConnectGetLibVersion); err != nil {
+		d, err := h.roundTripOnce(ctx)
+		if err != nil {
 			return 0, err
 		}
-		if d := time.Since(start); i == 0 || d < least {
+		if i == 0 || d < least {
 			least = d
 		}
 	}
 	return least, nil
+}
+
+func (h *Host) roundTripOnce(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	_, err := ask(ctx, h, "measure the round trip", callLimit, (*libvirt.Libvirt).ConnectGetLibVersion)
+	return time.Since(start), err
 }
 
 type node struct {

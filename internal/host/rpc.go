@@ -112,17 +112,27 @@ func call[T any](ctx context.Context, r *rpc, what string, limit time.Duration, 
 		}()
 		a.value, a.err = f(r.lib)
 	}()
+	judge := func(a answer) (T, error) {
+		var said libvirt.Error
+		switch {
+		case a.err == nil:
+			return a.value, nil
+		case errors.As(a.err, &said), !r.isDead():
+			return zero, explain(r.host, what, a.err)
+		}
+		return zero, r.lost(what)
+	}
 	select {
 	case a := <-got:
-		if a.err == nil {
-			return a.value, nil
-		}
-		if errors.Is(a.err, libvirt.ErrInterrupted) || r.isDead() {
+		return judge(a)
+	case <-r.wire.dead:
+		// An answer may have come just before the end. If none has, go-libvirt gives the call up now.
+		select {
+		case a := <-got:
+			return judge(a)
+		case <-time.After(time.Second):
 			return zero, r.lost(what)
 		}
-		return zero, explain(r.host, what, a.err)
-	case <-r.wire.dead:
-		return zero, r.lost(what)
 	case <-expired:
 		r.abandon(abandoned)
 		return zero, unanswered(r.host, what, fmt.Sprintf("the daemon did not answer within %s", limit), nil)

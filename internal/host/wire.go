@@ -38,8 +38,7 @@ type wire struct {
 	offered []uint32         // ways in that the daemon offers
 	cause   error
 
-	heard     atomic.Int64 // when bytes last came, as nanoseconds since born
-	born      time.Time
+	heard     atomic.Uint64 // counts whatever came from the daemon
 	pongs     atomic.Int32
 	ping      atomic.Bool
 	wake      chan struct{}
@@ -52,7 +51,6 @@ func newWire(raw io.ReadWriteCloser, event func(lifecycle, time.Time)) *wire {
 	w := &wire{
 		raw: raw, event: event,
 		waiting: make(map[int32]uint32),
-		born:    time.Now(),
 		wake:    make(chan struct{}, 1),
 		dead:    make(chan struct{}),
 	}
@@ -86,7 +84,7 @@ func (w *wire) next() ([]byte, error) {
 	if _, err := io.ReadFull(w.raw, head[:]); err != nil {
 		return nil, err
 	}
-	w.heard.Store(int64(time.Since(w.born)))
+	w.heard.Add(1)
 	h, err := parseHeader(head[:])
 	if err != nil {
 		return nil, err
@@ -143,7 +141,7 @@ type heardReader struct{ w *wire }
 func (r heardReader) Read(p []byte) (int, error) {
 	n, err := r.w.raw.Read(p)
 	if n > 0 {
-		r.w.heard.Store(int64(time.Since(r.w.born)))
+		r.w.heard.Add(1)
 	}
 	return n, err
 }
@@ -227,7 +225,7 @@ func (w *wire) keepAlive(interval time.Duration, count int) {
 		defer w.tasks.Done()
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
-		silent := 0
+		silent, last := 0, w.heard.Load()
 		for {
 			select {
 			case <-w.dead:
@@ -236,8 +234,8 @@ func (w *wire) keepAlive(interval time.Duration, count int) {
 			}
 			// Ticks are counted, not time: a controller that was itself asleep must not take the
 			// gap for the daemon's.
-			if time.Since(w.born)-time.Duration(w.heard.Load()) < interval {
-				silent = 0
+			if now := w.heard.Load(); now != last {
+				silent, last = 0, now
 				continue
 			}
 			silent++
