@@ -24,5 +24,6 @@ require (
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.43.0 // indirect
 	libvirt.org/go/libvirtxml v1.10005.0 // indirect
 )
