@@ -24,22 +24,20 @@ type cpuSampler struct {
 
 // sampleCPU begins with a reading of its own before it returns, so that no work of the job is missed.
 func sampleCPU(ctx context.Context, from cpuReader, every time.Duration) *cpuSampler {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	steady := context.WithoutCancel(ctx) // a question given up would cost the connection
+	ctx, cancel := context.WithCancel(steady)
 	s := &cpuSampler{cancel: cancel}
-	s.read(ctx, from)
+	s.read(steady, from)
 	s.done.Go(func() {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ctx.Done():
-				// the last, shorter interval counts for the sums
-				last, end := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-				s.read(last, from)
-				end()
+				s.read(steady, from) // the last, shorter interval counts for the sums
 				return
 			case <-ticker.C:
-				s.read(ctx, from)
+				s.read(steady, from)
 			}
 		}
 	})
@@ -47,12 +45,14 @@ func sampleCPU(ctx context.Context, from cpuReader, every time.Duration) *cpuSam
 }
 
 func (s *cpuSampler) read(ctx context.Context, from cpuReader) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	t, err := from.CPU(ctx)
-	if err == nil {
-		s.readings = append(s.readings, t)
-	} else if ctx.Err() == nil {
+	if err != nil {
 		s.err = err
+		return
 	}
+	s.readings = append(s.readings, t)
 }
 
 // stop ends the sampling and gives the figures; nil with the reason when there are none.

@@ -17,6 +17,10 @@ type figures struct {
 	sourceCPUErr, destinationCPUErr error
 }
 
+// qemuDirtyRateMS is the length of a copy in which QEMU has had the time for a dirty rate: it counts the
+// pages between two looks at least one second apart. Before that it says 0, which is not true.
+const qemuDirtyRateMS = 2500
+
 // readCompleted fetches the job's statistics from the destination; the source forgets them with the
 // domain.
 func (r *run) readCompleted(ctx context.Context) {
@@ -116,6 +120,10 @@ func (r *run) jobFigures(res *Result, miss func(figure, why string)) {
 		{"iterations", &res.Iterations, job.Iterations},
 		{"dirty_bytes_per_second", &res.DirtyBytesPerSecond, product(job.DirtyPagesPerSecond, job.PageSizeBytes)},
 	} {
+		if fig.name == "dirty_bytes_per_second" && fig.from != nil && *fig.from == 0 && (res.CopyMS == nil || *res.CopyMS < qemuDirtyRateMS) {
+			miss(fig.name, "QEMU counts it over a second, and the copy ended before it had a figure")
+			continue
+		}
 		if fig.from == nil || *fig.from > math.MaxInt64 {
 			miss(fig.name, why)
 			continue

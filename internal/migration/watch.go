@@ -94,7 +94,9 @@ func (r *run) watchJob(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		job, err := r.source.Job(ctx, r.id.UUID)
+		// a question that is under way when the watching ends is let come to its answer: libvirt's RPC
+		// cannot take it back, and giving it up would cost the connection
+		job, err := r.source.Job(context.WithoutCancel(ctx), r.id.UUID)
 		if err != nil || job.Kind != host.JobMigrationOut || job.MemoryProcessedBytes == nil {
 			continue
 		}
