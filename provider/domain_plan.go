@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+)
+
+// ModifyPlan asks the engine what apply would do and writes it into the plan, creating nothing on any
+// host. It leaves unknown what an apply will find out, and last_migration only when there will be a move:
+// Update takes that as the sign that hosts have to be asked.
+func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return // forgetting a guest asks nobody
+	}
+	var plan, config domainModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	var prior *domainModel
+	if !req.State.Raw.IsNull() {
+		prior = &domainModel{}
+		resp.Diagnostics.Append(req.State.Get(ctx, prior)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if prior != nil && (!plan.Name.Equal(prior.Name) || !plan.UUID.Equal(prior.UUID)) {
+		return // another guest: Terraform plans again, without the prior state
+	}
+	resp.Diagnostics.Append(r.foresee(ctx, config, prior, &plan)...)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	}
+}
+
+// foresee completes plan. prior is nil for a guest to be adopted.
+func (r *domainResource) foresee(ctx context.Context, config domainModel, prior, plan *domainModel) diag.Diagnostics {
+	if r.reach == nil || !config.known(ctx) {
+		if prior != nil && plan.Host.Equal(prior.Host) {
+			plan.keepComputed(*prior)
+		}
+		return nil
+	}
+	timeout, diags := config.Timeouts.Update(ctx, 0)
+	if prior == nil {
+		timeout, diags = config.Timeouts.Create(ctx, 0)
+	}
+	wanted, more := plan.request(ctx, timeout)
+	if diags.Append(more...); diags.HasError() {
+		return diags
+	}
+	p, err := r.reach.fleet.Plan(ctx, wanted)
+	if err != nil {
+		diags.Append(failure(planning, err))
+		return diags
+	}
+	diags.Append(r.reach.told.warnings("Migration Warning", p.Warnings)...)
+	diags.Append(blocked(p)...)
+	if diags.HasError() {
+		return diags
+	}
+	plan.Name, plan.UUID = types.StringValue(p.Name), types.StringValue(p.UUID)
+	switch {
+	case p.Moves():
+		plan.State, plan.LastMigration = types.StringUnknown(), types.ObjectUnknown(resultType.AttrTypes)
+		if err := plan.setPlanned(ctx, p); err != nil {
+			diags.AddError("Plan Could Not Be Shown", sentence(err.Error())+" This is a bug of the provider.")
+		}
+		diags.Append(announce(p, prior == nil)...)
+	case prior != nil:
+		plan.keepComputed(*prior)
+	default:
+		plan.neverMoved()
+	}
+	return diags
+}
+
+// announce says beforehand what a reader of the plan might miss.
+func announce(p migration.Plan, adopted bool) diag.Diagnostics {
+	var diags diag.Diagnostics
+	if p.Recovery != "" {
+		diags.AddAttributeWarning(path.Root("host"), "An Interrupted Migration Will Be Brought To An End",
+			fmt.Sprintf("Guest %q: %s.", p.Name, p.Recovery))
+	}
+	if p.From == p.To {
+		return diags
+	}
+	if adopted {
+		diags.AddAttributeWarning(path.Root("host"), "Guest Will Be Moved",
+			fmt.Sprintf("Guest %q is on %s and will be moved live to %s by %s, because %s. To adopt it where it is, set host to %q.",
+				p.Name, p.From, p.To, p.Transport, p.Reason, p.From))
+	}
+	if !p.Encrypted {
+		diags.AddAttributeWarning(path.Root("migration").AtName("allow_plain"), "Guest Memory Will Travel Unencrypted",
+			fmt.Sprintf("Everything in the memory of guest %q, keys and passwords included, will travel from %s to %s in the clear, for anybody on that network to read and to change.",
+				p.Name, p.From, p.To))
+	}
+	return diags
+}
+
+// known says whether nothing that a move depends on is still to be computed.
+func (m domainModel) known(ctx context.Context) bool {
+	return !m.Name.IsUnknown() && !m.UUID.IsUnknown() && !m.Host.IsUnknown() && fullyKnown(ctx, m.Migration) && fullyKnown(ctx, m.Timeouts)
+}

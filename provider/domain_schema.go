@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+)
+
+// canonicalUUID is the form libvirt prints, and so the only one that equals what is read back.
+var canonicalUUID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	// Neither of the two ever touches the guest: a replaced resource forgets one guest and adopts another.
+	identity := []planmodifier.String{stringplanmodifier.UseStateForUnknown(), stringplanmodifier.RequiresReplaceIfConfigured()}
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "The host on which an existing guest runs. Changing `host` moves the guest there, live. " +
+			"The resource never creates, stops or deletes a guest: creating it adopts a guest that is there, destroying it forgets the guest and leaves it running. " +
+			"Never let another provider manage the same guest's existence at the same time.",
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				Optional: true, Computed: true, PlanModifiers: identity,
+				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Name of the guest, as libvirt knows it. Give `name` or `uuid`; with both, they must belong to one guest. " +
+					"Another name means another guest: the first is forgotten, and left as it is.",
+			},
+			"uuid": schema.StringAttribute{
+				Optional: true, Computed: true, PlanModifiers: identity,
+				Validators:          []validator.String{stringvalidator.RegexMatches(canonicalUUID, "must be a UUID in lower case such as 6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0")},
+				MarkdownDescription: "UUID of the guest, in lower case. Needed where several guests bear one name.",
+			},
+			"host": schema.StringAttribute{
+				Required:            true,
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Name, in the provider's `hosts`, of the host on which the guest shall run. After each refresh: the host it does run on.",
+			},
+			"migration": schema.SingleNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host.",
+				Attributes:          migrationAttributes(),
+			},
+			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+				Create: true, Update: true,
+				CreateDescription: "Bound of adopting the guest, with a move that needs; a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory.",
+				UpdateDescription: "Bound of a move, waiting for a free place included; a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory. " +
+					"When it passes before the guest has switched over, the move is aborted and the guest goes on where it was.",
+			}),
+			"state": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "State of the guest in libvirt's words, such as `running (booted)` or `paused (user)`.",
+			},
+			"planned_migration": schema.SingleNestedAttribute{
+				Computed: true, Attributes: plannedAttributes(),
+				MarkdownDescription: "What the latest plan with a move was going to do. Null when this resource has not moved the guest.",
+			},
+			"last_migration": schema.SingleNestedAttribute{
+				Computed: true, Attributes: resultAttributes(),
+				MarkdownDescription: "What the latest move by this resource cost. A figure that could not be had is null. Null when this resource has not moved the guest.",
+			},
+		},
+	}
+}
+
+func migrationAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"transport": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Transports)...)},
+			MarkdownDescription: "How guest memory travels: `auto` (default) is the fastest encrypted transport that both hosts can do; `tls` is QEMU's own TLS; " +
+				"`plain` is unencrypted, and refused unless `allow_plain` is true.",
+		},
+		"allow_plain": schema.BoolAttribute{
+			Optional:            true,
+			MarkdownDescription: "Permits `transport = \"plain\"`, which sends everything in the guest's memory, keys and passwords included, over the network in the clear. Default: `false`.",
+		},
+		"control": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Controls)...)},
+			MarkdownDescription: "Who drives the migration: `controller` is the machine that runs Terraform, and the hosts need no login to each other; with `peer_to_peer` the source's libvirt daemon " +
+				"logs in to the destination's and goes on when Terraform dies; `auto` (default) is `controller`, unless its round trip is too long for `max_downtime_ms` and `peer_to_peer` is possible.",
+		},
+		"parallel_connections": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxParallelConnections)},
+			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d; `tls` needs at least 2. Default: %d for `tls`, 1 for `plain`.", migration.MaxParallelConnections, migration.DefaultParallelConnections),
+		},
+		"bandwidth_mib_per_second": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxBandwidthMiBPerSecond)},
+			MarkdownDescription: "Greatest bandwidth that the migration may take, in MiB/s. Default: no limit.",
+		},
+		"max_downtime_ms": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
+			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
+		},
+	}
+}
+
+func texts[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+func attributeTypes(attributes map[string]schema.Attribute) map[string]attr.Type {
+	out := map[string]attr.Type{}
+	for name, a := range attributes {
+		out[name] = a.GetType()
+	}
+	return out
+}
