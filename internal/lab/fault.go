@@ -2,8 +2,10 @@ package lab
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -87,6 +89,36 @@ func (g *Guest) FreezeQEMU(host *Host) error { return g.signalQEMU(host, unix.SI
 
 // ThawQEMU lets a frozen QEMU process go on.
 func (g *Guest) ThawQEMU(host *Host) error { return g.signalQEMU(host, unix.SIGCONT) }
+
+// SpoilDisk overwrites with zeroes, behind the guest's back, all blocks that it has written to its
+// network disk so far, as a server does that loses writes. It returns how many there were.
+func (g *Guest) SpoilDisk() (int, error) {
+	file, err := os.OpenFile(g.diskPath(), os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	block, spoiled := make([]byte, 4096), 0
+	for at := int64(0); at < diskMiB<<20; at += int64(len(block)) {
+		if _, err := file.ReadAt(block, at); err != nil {
+			return spoiled, err
+		}
+		if binary.LittleEndian.Uint32(block) != crc32.ChecksumIEEE(block[8:]) {
+			continue
+		}
+		spoiled++
+		if _, err := file.WriteAt(make([]byte, len(block)), at); err != nil {
+			return spoiled, err
+		}
+	}
+	return spoiled, nil
+}
+
+// ResetSession resets the guest's TCP session from outside, which Check must notice.
+func (g *Guest) ResetSession(ctx context.Context) error {
+	_, err := run(ctx, "ss", "--no-header", "--tcp", "--kill", "dst", g.lab.address(firstGuestNumber+g.Index).String())
+	return err
+}
 
 func (g *Guest) signalQEMU(host *Host, signal syscall.Signal) error {
 	text, err := os.ReadFile(host.Path("/run/libvirt/qemu/" + g.Name + ".pid"))

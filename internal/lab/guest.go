@@ -227,6 +227,22 @@ func (l *Lab) Guests() []*Guest {
 	return slices.SortedFunc(maps.Values(l.guests), func(a, b *Guest) int { return a.Index - b.Index })
 }
 
+// Copies asks virsh on every host for the guest and returns the states of those that know it, by
+// host: {"beta": "running"} is what one hopes for after a move.
+func (g *Guest) Copies(ctx context.Context) (map[string]string, error) {
+	copies := map[string]string{}
+	for _, host := range g.lab.Hosts {
+		state, err := host.DomainState(ctx, g.Name)
+		if err != nil {
+			return nil, err
+		}
+		if state != "" {
+			copies[host.Name] = state
+		}
+	}
+	return copies, nil
+}
+
 // Remove destroys the guest on every host and drops its definition, disks and records.
 func (g *Guest) Remove(ctx context.Context) error {
 	var problems []error

@@ -118,7 +118,7 @@ func (g *Guest) makeDisks(ctx context.Context, host *Host) error {
 		if err != nil {
 			return err
 		}
-		if _, err := run(ctx, "mkfs.ext4", "-q", "-F", g.diskPath()); err != nil {
+		if _, err := run(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", g.diskPath()); err != nil {
 			return err
 		}
 	}

@@ -41,14 +41,24 @@ type Gap struct {
 // LongestGap returns the longest time without a beat that ended after since, or still lasts.
 func (g *Guest) LongestGap(ctx context.Context, since time.Time) (Gap, error) {
 	health, err := g.Health(ctx, since)
-	if err != nil {
-		return Gap{}, err
-	}
-	gap := health.Gap
-	return Gap{gap.Length, time.Now().Add(gap.From - observer.Now()), gap.FromHost, gap.ToHost}, nil
+	return gapOf(health.Gap), err
 }
 
-// Tell makes the guest obey: SetDirtyRate, PowerOff and Reboot are the known orders.
+// SwitchoverGap returns the longest time after since between the last beat of one QEMU process
+// and the first of another: the blackout as the world outside sees it. No such time is an error.
+func (g *Guest) SwitchoverGap(ctx context.Context, since time.Time) (Gap, error) {
+	health, err := g.Health(ctx, since)
+	if err == nil && health.Switchover.Length == 0 {
+		err = fmt.Errorf("guest %q has not changed its QEMU process since %v", g.Name, since)
+	}
+	return gapOf(health.Switchover), err
+}
+
+func gapOf(gap observer.Gap) Gap {
+	return Gap{gap.Length, time.Now().Add(gap.From - observer.Now()), gap.FromHost, gap.ToHost}
+}
+
+// tell makes the guest obey an order.
 func (g *Guest) tell(ctx context.Context, order string) error {
 	return g.lab.observer.Tell(ctx, g.Name, order)
 }
@@ -97,9 +107,12 @@ func (g *Guest) Check(ctx context.Context) error {
 	now := before
 	var missing []string
 	err = until(ctx, func() (bool, error) {
-		now, err = g.Health(ctx, time.Time{})
-		missing = g.notSeen(before.Report, now.Report)
-		return err == nil && len(missing) == 0, err
+		fresh, err := g.Health(ctx, time.Time{})
+		if err != nil {
+			return false, err
+		}
+		now, missing = fresh, g.notSeen(before.Report, fresh.Report)
+		return len(missing) == 0, nil
 	})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("guest %q: %w", g.Name, err)

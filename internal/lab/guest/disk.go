@@ -51,7 +51,8 @@ func (s *self) useDisk(device string, ready func()) {
 			s.diskWritten.Add(1)
 		}
 		// Look at a block written some time ago; the older it is, the longer a lost write may hide.
-		if look := (number - number*31%min(number, diskBlocks)) % diskBlocks; held[look] != 0 {
+		age := (number * 2654435761 >> 7) % min(number, diskBlocks)
+		if look := (number - age) % diskBlocks; held[look] != 0 {
 			n, err := unix.Pread(fd, back, int64(look)*page)
 			switch {
 			case err != nil || n != page:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ var shared struct {
 	lab  *lab.Lab
 	err  error
 }
+
+// number tells guests of tests with the same beginning of a name apart.
+var number atomic.Int32
 
 // Main runs a package's tests and takes their lab down afterwards. The name must be that
 // package's own, for packages' tests may run at the same time: 1 to 11 lower-case letters and
@@ -69,7 +73,7 @@ func Guest(t testing.TB, config lab.GuestConfig) *lab.Guest {
 	l := Lab(t)
 	if config.Name == "" {
 		config.Name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-		config.Name = config.Name[:min(len(config.Name), 40)]
+		config.Name = fmt.Sprintf("%s-%d", config.Name[:min(len(config.Name), 30)], number.Add(1))
 	}
 	g, err := l.StartGuest(Context(t, 2*time.Minute), config)
 	if err != nil {

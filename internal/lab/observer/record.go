@@ -22,6 +22,7 @@ type Report struct {
 	Beats      int           // arrived after the question's Since
 	Lost       int           // sequence numbers that never came, after Since
 	Gap        Gap           // the longest after Since
+	Switchover Gap           // the longest after Since between beats of two QEMU processes; zero if there was none
 	Faults     []string      // what must never happen: beats from two QEMU processes at once, beats repeated
 	Sessions   int           // TCP sessions ever opened by the guest
 	OpenNow    int           // and open now
@@ -42,7 +43,7 @@ const keep = 1 << 19
 type arrival struct {
 	at   time.Duration
 	seq  uint64
-	host uint16
+	from uint16 // the connection it came by
 	lost uint32 // numbers missing before this one
 }
 
@@ -107,7 +108,7 @@ func (r *record) line(id int, now time.Duration, line []byte) {
 }
 
 func (r *record) beat(id int, now time.Duration, p beat.Pulse) {
-	a := arrival{at: now, seq: p.Seq, host: uint16(id)}
+	a := arrival{at: now, seq: p.Seq, from: uint16(id)}
 	switch {
 	case r.producing == 0:
 		r.first = now
@@ -157,7 +158,7 @@ func (r *record) report(now, since time.Duration) Report {
 	answer.LastBeat = last.at
 	// The gap that is still open counts too: a dead guest has not had a short one.
 	answer.Gap = Gap{Length: now - max(last.at, since), From: last.at, FromHost: answer.Host}
-	begin, _ := slices.BinarySearchFunc(r.arrivals, since, func(a arrival, t time.Duration) int { return int(a.at - t) })
+	begin, _ := slices.BinarySearchFunc(r.arrivals, since+1, func(a arrival, t time.Duration) int { return int(a.at - t) })
 	for i := begin; i < len(r.arrivals); i++ {
 		a := r.arrivals[i]
 		answer.Beats++
@@ -166,8 +167,12 @@ func (r *record) report(now, since time.Duration) Report {
 		}
 		answer.Lost += int(a.lost)
 		before := r.arrivals[i-1]
-		if length := a.at - before.at; length >= answer.Gap.Length {
-			answer.Gap = Gap{Length: length, From: before.at, FromHost: r.host(int(before.host)), ToHost: r.host(int(a.host))}
+		gap := Gap{Length: a.at - before.at, From: before.at, FromHost: r.host(int(before.from)), ToHost: r.host(int(a.from))}
+		if gap.Length >= answer.Gap.Length {
+			answer.Gap = gap
+		}
+		if a.from != before.from && gap.Length >= answer.Switchover.Length {
+			answer.Switchover = gap
 		}
 	}
 	return answer
