@@ -99,8 +99,13 @@ func (h *Host) CPU(ctx context.Context) (CPUTimes, error) {
 		return CPUTimes{}, err
 	}
 	return ask(ctx, h, "read the CPU counters", callLimit, func(l *libvirt.Libvirt) (CPUTimes, error) {
-		const allCPUs, most = -1, 16
-		counters, _, err := l.NodeGetCPUStats(allCPUs, most, 0)
+		// the daemon takes no other number than the one it tells when asked for none
+		const allCPUs = -1
+		_, count, err := l.NodeGetCPUStats(allCPUs, 0, 0)
+		if err != nil {
+			return CPUTimes{}, err
+		}
+		counters, _, err := l.NodeGetCPUStats(allCPUs, count, 0)
 		at := time.Now()
 		if err == nil && len(counters) == 0 {
 			err = errors.New("the daemon gives no CPU counters")

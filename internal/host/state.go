@@ -76,8 +76,8 @@ func (s State) Active() bool {
 // ShutOff says that the domain has no QEMU.
 func (s State) ShutOff() bool { return s.State == StateShutOff }
 
-// PausedByMigration: at the source after the switchover began, at the destination before the guest is let
-// run there.
+// PausedByMigration: at the source after the switchover began, at the destination from the time that its
+// QEMU waits for the guest until the guest is let run there.
 func (s State) PausedByMigration() bool {
 	return s == State{StatePaused, PausedMigration}
 }
@@ -85,7 +85,7 @@ func (s State) PausedByMigration() bool {
 // PausedByUser: somebody paused the guest, and it must stay so.
 func (s State) PausedByUser() bool { return s == State{StatePaused, PausedUser} }
 
-// Incoming: a QEMU that waits for the guest's memory to arrive, or is loading it.
+// Incoming: a QEMU that has been started and is not ready yet for the guest that is to arrive.
 func (s State) Incoming() bool { return s == State{StatePaused, PausedStartingUp} }
 
 // Arrived: the guest runs here because it came by migration.

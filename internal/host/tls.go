@@ -11,6 +11,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -141,11 +143,26 @@ func (t target) tlsError(err error) error {
 	)
 	switch {
 	case errors.As(err, &name):
-		return fmt.Errorf("%w: its certificate is not for %q: %w; use the name that the certificate has, or issue one with this name", ErrUntrusted, t.host, err)
+		return fmt.Errorf("%w: its certificate is for %s and not for %q; use a name that the certificate has, or issue one with this name", ErrUntrusted, namesIn(name.Certificate), t.host)
 	case errors.As(err, &verify):
 		return fmt.Errorf("%w: its certificate does not stand up to our certificate authority: %w", ErrUntrusted, err)
 	case errors.As(err, &alert):
 		return fmt.Errorf("%w: %w", errRejected, err)
 	}
 	return err
+}
+
+// namesIn are the names that a certificate vouches for.
+func namesIn(c *x509.Certificate) string {
+	var names []string
+	for _, n := range c.DNSNames {
+		names = append(names, strconv.Quote(n))
+	}
+	for _, ip := range c.IPAddresses {
+		names = append(names, strconv.Quote(ip.String()))
+	}
+	if len(names) == 0 {
+		return "no name at all"
+	}
+	return strings.Join(names, ", ")
 }
