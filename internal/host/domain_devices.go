@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/xml"
 	"fmt"
 	"net"
 	"strings"
@@ -8,14 +9,41 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// readDisk takes the facts of one disk; kind is its type attribute as it stands in the description.
-func readDisk(x *libvirtxml.DomainDisk, kind string) Disk {
-	d := Disk{
-		Device: x.Device, Type: kind,
-		ReadOnly: x.ReadOnly != nil, Shareable: x.Shareable != nil, Transient: x.Transient != nil,
+// add takes the facts of one device.
+func (d *Domain) add(dev device) {
+	switch dev.name {
+	case "emulator":
+		_ = xml.Unmarshal([]byte(dev.text), &d.Emulator) // libvirt itself wants a path there
+	case "disk":
+		d.Disks = append(d.Disks, readDisk(dev))
+	case "interface":
+		d.addInterface(dev)
+	case "hostdev":
+		d.HostDevices = append(d.HostDevices, hostDevice(dev))
+	default:
+		d.TPM = d.TPM || dev.name == "tpm"
+		if words := blocker(dev); words != "" {
+			d.Blockers = append(d.Blockers, words)
+		}
 	}
-	if d.Device == "" {
-		d.Device = "disk"
+}
+
+// readDisk takes the facts of one disk.
+func readDisk(dev device) Disk {
+	kind := dev.kind
+	d := Disk{Device: "disk", Type: kind, Local: true, Source: "a disk of type " + kind}
+	var x libvirtxml.DomainDisk
+	if err := x.Unmarshal(dev.text); err != nil {
+		d.Target = within(dev.text, "target", "dev")
+		if device := within(dev.text, "", "device"); device != "" {
+			d.Device = device
+		}
+		return d
+	}
+	d.Source = ""
+	d.ReadOnly, d.Shareable, d.Transient = x.ReadOnly != nil, x.Shareable != nil, x.Transient != nil
+	if x.Device != "" {
+		d.Device = x.Device
 	}
 	if x.Target != nil {
 		d.Target = x.Target.Dev
@@ -24,7 +52,6 @@ func readDisk(x *libvirtxml.DomainDisk, kind string) Disk {
 		d.Format, d.Cache = x.Driver.Type, x.Driver.Cache
 	}
 	// Whatever is not known to be reached over a network counts as this host's own.
-	d.Local = true
 	src := x.Source
 	switch {
 	case src != nil && src.File != nil && src.File.File != "":
@@ -70,10 +97,11 @@ func networkSource(n *libvirtxml.DomainDiskSourceNetwork) string {
 
 // addInterface takes the facts of one network interface. One that is a device of the host counts among
 // those.
-func (d *Domain) addInterface(x *libvirtxml.DomainInterface, kind string) {
-	i := Interface{Type: kind}
-	if s := x.Source; s != nil {
-		switch {
+func (d *Domain) addInterface(dev device) {
+	i := Interface{Type: dev.kind}
+	var x libvirtxml.DomainInterface
+	if err := x.Unmarshal(dev.text); err == nil && x.Source != nil {
+		switch s := x.Source; {
 		case s.Bridge != nil:
 			i.Source = s.Bridge.Bridge
 		case s.Network != nil:
@@ -85,31 +113,65 @@ func (d *Domain) addInterface(x *libvirtxml.DomainInterface, kind string) {
 		}
 	}
 	d.Interfaces = append(d.Interfaces, i)
+	// libvirt unplugs the device of a failover pair by itself
 	paired := x.Teaming != nil && x.Teaming.Type == "transient"
 	switch {
-	case kind == "hostdev" && !paired:
+	case i.Type == "hostdev" && !paired:
 		d.HostDevices = append(d.HostDevices, "a network device of the host (interface of type hostdev)")
-	case kind == "vdpa":
+	case i.Type == "vdpa":
 		d.Blockers = append(d.Blockers, strings.TrimSpace("a vDPA network device of the host "+i.Source))
 	}
 }
 
 // hostDevice names a device of the host in words that let a person find it.
-func hostDevice(x *libvirtxml.DomainHostdev, kind typed) string {
-	switch {
-	case x.SubsysPCI != nil && x.SubsysPCI.Source != nil && x.SubsysPCI.Source.Address != nil:
-		a := x.SubsysPCI.Source.Address
-		return fmt.Sprintf("PCI device %04x:%02x:%02x.%x", value(a.Domain), value(a.Bus), value(a.Slot), value(a.Function))
-	case x.SubsysUSB != nil && x.SubsysUSB.Source != nil && x.SubsysUSB.Source.Address != nil:
-		a := x.SubsysUSB.Source.Address
-		return fmt.Sprintf("USB device %d on bus %d", value(a.Device), value(a.Bus))
-	case x.SubsysMDev != nil && x.SubsysMDev.Source != nil && x.SubsysMDev.Source.Address != nil:
-		return "mediated device " + x.SubsysMDev.Source.Address.UUID
+func hostDevice(dev device) string {
+	var x libvirtxml.DomainHostdev
+	if err := x.Unmarshal(dev.text); err == nil {
+		switch {
+		case x.SubsysPCI != nil && x.SubsysPCI.Source != nil && x.SubsysPCI.Source.Address != nil:
+			a := x.SubsysPCI.Source.Address
+			return fmt.Sprintf("PCI device %04x:%02x:%02x.%x", value(a.Domain), value(a.Bus), value(a.Slot), value(a.Function))
+		case x.SubsysUSB != nil && x.SubsysUSB.Source != nil && x.SubsysUSB.Source.Address != nil:
+			a := x.SubsysUSB.Source.Address
+			return fmt.Sprintf("USB device %d on bus %d", value(a.Device), value(a.Bus))
+		case x.SubsysMDev != nil && x.SubsysMDev.Source != nil && x.SubsysMDev.Source.Address != nil:
+			return "mediated device " + x.SubsysMDev.Source.Address.UUID
+		}
 	}
-	if name := kind.name(); name != "" {
+	if name := strings.TrimSpace(dev.mode + " " + dev.kind); name != "" {
 		return "host device of type " + name
 	}
 	return "host device"
+}
+
+// blocker names a device that holds state or a part of the host that does not travel; empty for all
+// others.
+func blocker(dev device) string {
+	switch dev.name {
+	case "filesystem":
+		kind := within(dev.text, "driver", "type")
+		if kind == "" || kind == "path" {
+			kind = "9p"
+		}
+		return fmt.Sprintf("folder %q of the host shared with the guest (%s)", within(dev.text, "target", "dir"), kind)
+	case "shmem":
+		return fmt.Sprintf("memory %q shared with others on the host (shmem)", within(dev.text, "", "name"))
+	case "memory":
+		if model := within(dev.text, "", "model"); model == "nvdimm" || model == "virtio-pmem" {
+			return "persistent memory of the host (" + model + ")"
+		}
+	case "tpm":
+		if within(dev.text, "backend", "type") == "passthrough" {
+			return "the host's TPM passed through to the guest"
+		}
+	case "input":
+		if dev.kind == "passthrough" || dev.kind == "evdev" {
+			return "an input device of the host (" + dev.kind + ")"
+		}
+	case "smartcard":
+		return "a smartcard"
+	}
+	return ""
 }
 
 func value(n *uint) uint {
@@ -117,4 +179,24 @@ func value(n *uint) uint {
 		return 0
 	}
 	return *n
+}
+
+// within finds an attribute of a device or, if child is named, of its first child of that name.
+func within(text, child, name string) string {
+	dec := xml.NewDecoder(strings.NewReader(text))
+	for depth := 0; ; {
+		tok, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		switch el := tok.(type) {
+		case xml.StartElement:
+			if child == "" && depth == 0 || depth == 1 && el.Name.Local == child {
+				return attribute(el, name)
+			}
+			depth++
+		case xml.EndElement:
+			depth--
+		}
+	}
 }

@@ -10,30 +10,18 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// types are the type attributes that libvirtxml does not keep when it does not know them. A device of a
-// kind unknown here must not look like no device.
-type types struct {
-	Disks      []typed `xml:"devices>disk"`
-	Interfaces []typed `xml:"devices>interface"`
-	Hostdevs   []typed `xml:"devices>hostdev"`
-}
-
-type typed struct {
-	Type string `xml:"type,attr"`
-	Mode string `xml:"mode,attr"`
-}
-
-func (t typed) name() string { return strings.TrimSpace(t.Mode + " " + t.Type) }
-
 // readDomain takes the facts from a description. Its State, flags and counts are not in there.
+//
+// libvirtxml gives a whole description up for one device of a kind it does not know. So each device is read
+// alone, and one that is not understood is named and never overlooked.
 func readDomain(text string) (Domain, error) {
-	var x libvirtxml.Domain
-	if err := x.Unmarshal(text); err != nil {
-		return Domain{}, fmt.Errorf("the description cannot be read: %w", err)
+	devices, rest, err := cutDevices(text)
+	if err != nil {
+		return Domain{}, fmt.Errorf("it is not XML: %w", err)
 	}
-	var raw types
-	if err := xml.Unmarshal([]byte(text), &raw); err != nil {
-		return Domain{}, fmt.Errorf("the description cannot be read: %w", err)
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(rest); err != nil {
+		return Domain{}, fmt.Errorf("it is not understood: %w", err)
 	}
 	d := Domain{XML: text, Type: x.Type, CPUXML: element(text, "domain", "cpu")}
 	d.ID = DomainID{Name: x.Name, UUID: strings.ToLower(x.UUID), ID: -1}
@@ -56,66 +44,64 @@ func readDomain(text string) (Domain, error) {
 	if x.LaunchSecurity != nil {
 		d.Blockers = append(d.Blockers, "encrypted guest memory (launch security)")
 	}
-	if x.Devices != nil {
-		d.Emulator = x.Devices.Emulator
-		d.TPM = len(x.Devices.TPMs) > 0
-		for i := range x.Devices.Disks {
-			d.Disks = append(d.Disks, readDisk(&x.Devices.Disks[i], at(raw.Disks, i).Type))
-		}
-		for i := range x.Devices.Interfaces {
-			d.addInterface(&x.Devices.Interfaces[i], at(raw.Interfaces, i).Type)
-		}
-		for i := range x.Devices.Hostdevs {
-			d.HostDevices = append(d.HostDevices, hostDevice(&x.Devices.Hostdevs[i], at(raw.Hostdevs, i)))
-		}
-		d.Blockers = append(d.Blockers, deviceBlockers(x.Devices)...)
+	for _, dev := range devices {
+		d.add(dev)
 	}
 	return d, nil
 }
 
-func at(list []typed, i int) typed {
-	if i < len(list) {
-		return list[i]
-	}
-	return typed{}
+// device is one element within <devices>, as it stands there.
+type device struct {
+	name, kind, mode string // of the element, and its attributes type and mode
+	text             string
 }
 
-// deviceBlockers names devices that hold state or parts of the host that do not travel.
-func deviceBlockers(devices *libvirtxml.DomainDeviceList) []string {
-	var found []string
-	for _, fs := range devices.Filesystems {
-		kind := "9p"
-		if fs.Driver != nil && fs.Driver.Type != "" && fs.Driver.Type != "path" {
-			kind = fs.Driver.Type
+// cutDevices takes the devices out of a description and gives the rest of it.
+func cutDevices(text string) (devices []device, rest string, err error) {
+	dec := xml.NewDecoder(strings.NewReader(text))
+	var path []string
+	var start, from int64 // of the device, and of <devices>
+	rest = text
+	for {
+		before := dec.InputOffset()
+		tok, err := dec.Token()
+		if err == io.EOF {
+			return devices, rest, nil
 		}
-		name := ""
-		if fs.Target != nil {
-			name = fmt.Sprintf(" %q", fs.Target.Dir)
+		if err != nil {
+			return nil, "", err
 		}
-		found = append(found, fmt.Sprintf("folder%s of the host shared with the guest (%s)", name, kind))
-	}
-	for _, s := range devices.Shmems {
-		found = append(found, fmt.Sprintf("memory %q shared with others on the host (shmem)", s.Name))
-	}
-	for _, m := range devices.Memorydevs {
-		if m.Model == "nvdimm" || m.Model == "virtio-pmem" {
-			found = append(found, "persistent memory of the host ("+m.Model+")")
+		inside := len(path) >= 2 && path[0] == "domain" && path[1] == "devices"
+		switch el := tok.(type) {
+		case xml.StartElement:
+			switch {
+			case inside && len(path) == 2:
+				start = before
+				devices = append(devices, device{name: el.Name.Local, kind: attribute(el, "type"), mode: attribute(el, "mode")})
+			case len(path) == 1 && path[0] == "domain" && el.Name.Local == "devices":
+				from = before
+			}
+			path = append(path, el.Name.Local)
+		case xml.EndElement:
+			path = path[:len(path)-1]
+			switch {
+			case inside && len(path) == 2:
+				devices[len(devices)-1].text = text[start:dec.InputOffset()]
+			case inside && len(path) == 1:
+				gone := len(text) - len(rest) // of an earlier <devices>, which no libvirt writes
+				rest = rest[:from-int64(gone)] + rest[dec.InputOffset()-int64(gone):]
+			}
 		}
 	}
-	for _, t := range devices.TPMs {
-		if t.Backend != nil && t.Backend.Passthrough != nil {
-			found = append(found, "the host's TPM passed through to the guest")
+}
+
+func attribute(el xml.StartElement, name string) string {
+	for _, a := range el.Attr {
+		if a.Name.Local == name && a.Name.Space == "" {
+			return a.Value
 		}
 	}
-	for _, in := range devices.Inputs {
-		if in.Type == "passthrough" || in.Type == "evdev" {
-			found = append(found, "an input device of the host ("+in.Type+")")
-		}
-	}
-	for range devices.Smartcards {
-		found = append(found, "a smartcard")
-	}
-	return found
+	return ""
 }
 
 // inBytes reads libvirt's units; the daemon itself always writes KiB.

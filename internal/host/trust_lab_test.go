@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +144,13 @@ func TestWithoutSocketForwardingTheHostsOwnHelperIsUsed(t *testing.T) {
 		if _, err := a.Exec(within(t, time.Minute), "pkill", "-F", "/run/sshd-strict.pid"); err != nil {
 			t.Error(err)
 		}
+	})
+	waitFor(t, "the second sshd does not listen", func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort(a.Address.String(), port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
 	})
 	// ports have keys of their own in known_hosts
 	keys, err := os.ReadFile(testLab.KnownHosts())
