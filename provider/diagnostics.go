@@ -89,13 +89,16 @@ func (t *told) warnings(summary string, texts []string) diag.Diagnostics {
 	return diags
 }
 
-// sentence makes the lower-case text of an error a sentence.
+// sentence makes the lower-case text of an error a sentence. A first word that is a name keeps its form.
 func sentence(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 {
 		return ""
 	}
-	text = string(unicode.ToUpper(first)) + text[size:]
+	word, _, _ := strings.Cut(text, " ")
+	if !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		text = string(unicode.ToUpper(first)) + text[size:]
+	}
 	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") && !strings.HasSuffix(text, "!") {
 		text += "."
 	}

@@ -61,6 +61,7 @@ func (r *domainResource) Read(ctx context.Context, req resource.ReadRequest, res
 		resp.Diagnostics.Append(r.reach.told.warnings("Migration Warning", loc.Warnings)...)
 		state.found(loc)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+		resp.Diagnostics.Append(noteInterrupted(ctx, req.Private, resp.Private, loc.Interrupted != "")...)
 	}
 }
 

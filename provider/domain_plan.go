@@ -14,7 +14,8 @@ import (
 
 // ModifyPlan asks the engine what apply would do and writes it into the plan, creating nothing on any
 // host. It leaves unknown what an apply will find out, and last_migration only when there will be a move:
-// Update takes that as the sign that hosts have to be asked.
+// Update takes that as the sign that hosts have to be asked. A guest that the refresh found where it is
+// wanted, with nothing to bring to an end, is not asked about again.
 func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		return // forgetting a guest asks nobody
@@ -33,7 +34,13 @@ func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if prior != nil && (!plan.Name.Equal(prior.Name) || !plan.UUID.Equal(prior.UUID)) {
 		return // another guest: Terraform plans again, without the prior state
 	}
-	resp.Diagnostics.Append(r.foresee(ctx, config, prior, &plan)...)
+	interrupted, diags := wasInterrupted(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if prior != nil && plan.Host.Equal(prior.Host) && !interrupted {
+		plan.keepComputed(*prior)
+	} else {
+		resp.Diagnostics.Append(r.foresee(ctx, config, prior, &plan)...)
+	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	}

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -13,38 +18,81 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// hostModel is one value of the provider's hosts.
-type hostModel struct {
-	URI               types.String `tfsdk:"uri"`
-	MigrationAddress  types.String `tfsdk:"migration_address"`
-	TLSDestination    types.String `tfsdk:"tls_destination"`
-	PeerURI           types.String `tfsdk:"peer_uri"`
-	AllowPlainControl types.Bool   `tfsdk:"allow_plain_control"`
-}
+// The provider's hosts are maps of text, not nested attributes: of an object given for a nested attribute
+// Terraform silently drops what the schema does not know, and a misspelt migration_address would then
+// send a guest over another network than its owner believes.
 
-func (m hostModel) config() migration.HostConfig {
-	return migration.HostConfig{
-		URI:               m.URI.ValueString(),
-		MigrationAddress:  m.MigrationAddress.ValueString(),
-		TLSDestination:    m.TLSDestination.ValueString(),
-		PeerURI:           m.PeerURI.ValueString(),
-		AllowPlainControl: m.AllowPlainControl.ValueBool(),
+// hostOptions are what one of the hosts may say: the JSON names of migration.HostConfig with their kinds.
+func hostOptions() map[string]reflect.Kind {
+	options := map[string]reflect.Kind{}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[migration.HostConfig]()) {
+		options[field.Tag.Get("json")] = field.Type.Kind()
 	}
+	return options
 }
 
-// hostConfigs turns hosts into what the engine takes, and says of each host that is wrong what is wrong,
-// at that host.
+// hostConfigs reads hosts, and says of each option that is wrong what is wrong, at that option.
 func hostConfigs(ctx context.Context, value types.Map) (map[string]migration.HostConfig, diag.Diagnostics) {
-	var models map[string]hostModel
-	diags := value.ElementsAs(ctx, &models, false)
+	var hosts map[string]map[string]types.String
+	diags := value.ElementsAs(ctx, &hosts, false)
 	configs := map[string]migration.HostConfig{}
-	for _, key := range slices.Sorted(maps.Keys(models)) {
-		configs[key] = models[key].config()
-		if _, err := migration.NewFleet(migration.Config{Hosts: map[string]migration.HostConfig{key: configs[key]}}); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(hosts)) {
+		config, more := hostConfig(path.Root("hosts").AtMapKey(key), hosts[key])
+		diags.Append(more...)
+		configs[key] = config
+	}
+	return configs, diags
+}
+
+func hostConfig(at path.Path, given map[string]types.String) (config migration.HostConfig, diags diag.Diagnostics) {
+	options := hostOptions()
+	read := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		kind, known := options[name]
+		switch value := given[name]; {
+		case !known:
+			diags.AddAttributeError(at.AtMapKey(name), "Unknown Option Of A Host",
+				fmt.Sprintf("%s has no option %q; there are %s.", at, name, strings.Join(slices.Sorted(maps.Keys(options)), ", ")))
+		case value.IsNull():
+		case kind == reflect.Bool:
+			on, err := strconv.ParseBool(value.ValueString())
+			if err != nil {
+				diags.AddAttributeError(at.AtMapKey(name), "Option Of A Host Refused", fmt.Sprintf("%s must be true or false, not %q.", name, value.ValueString()))
+			}
+			read[name] = on
+		default:
+			read[name] = value.ValueString()
+		}
+	}
+	if read["uri"] == nil && !diags.HasError() {
+		diags.AddAttributeError(at, "Host Without A URI", fmt.Sprintf("%s needs uri, the libvirt URI of its daemon.", at))
+	}
+	text, err := json.Marshal(read)
+	if err == nil {
+		err = json.Unmarshal(text, &config)
+	}
+	if err != nil {
+		diags.AddAttributeError(at, "Host Cannot Be Used", sentence(err.Error()))
+	}
+	return config, diags
+}
+
+// newFleet builds the fleet. A host that is wrong by itself is reported at that host.
+func newFleet(ctx context.Context, hosts map[string]migration.HostConfig, perHost int64) (*migration.Fleet, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	for _, key := range slices.Sorted(maps.Keys(hosts)) {
+		if _, err := migration.NewFleet(migration.Config{Hosts: map[string]migration.HostConfig{key: hosts[key]}}); err != nil {
 			diags.AddAttributeError(path.Root("hosts").AtMapKey(key), "Host Cannot Be Used", sentence(err.Error()))
 		}
 	}
-	return configs, diags
+	if diags.HasError() {
+		return nil, diags
+	}
+	fleet, err := migration.NewFleet(migration.Config{Hosts: hosts, MigrationsPerHost: int(perHost), Log: engineLog(ctx)})
+	if err != nil {
+		diags.AddAttributeError(path.Root("hosts"), "Hosts Cannot Be Used", sentence(err.Error()))
+	}
+	return fleet, diags
 }
 
 // fullyKnown says whether no part of a value is still to be computed.

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -26,8 +24,8 @@ type virtmigrate struct {
 
 func newProvider(version string) *virtmigrate { return &virtmigrate{version: version} }
 
-// providerModel is the provider block. hosts stays a bare value here, because a host of it, or all of it,
-// may not be known yet.
+// providerModel is the provider block. hosts stays a bare value, because any part of it may not be known
+// yet.
 type providerModel struct {
 	Hosts                types.Map   `tfsdk:"hosts"`
 	MaxMigrationsPerHost types.Int64 `tfsdk:"max_migrations_per_host"`
@@ -52,14 +50,15 @@ func (p *virtmigrate) Metadata(_ context.Context, _ provider.MetadataRequest, re
 	resp.Version = p.version
 }
 
-// ValidateConfig checks what can be checked without a host, so that terraform validate finds it.
+// ValidateConfig checks what depends on nothing but the configuration, so that terraform validate finds it
+// also where the keys and certificates are not.
 func (p *virtmigrate) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
 	var config providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() {
+	if resp.Diagnostics.HasError() || !fullyKnown(ctx, config.Hosts) {
 		return
 	}
-	_, _, diags := config.build(ctx)
+	_, diags := hostConfigs(ctx, config.Hosts)
 	resp.Diagnostics.Append(diags...)
 }
 
@@ -68,34 +67,19 @@ func (p *virtmigrate) ValidateConfig(ctx context.Context, req provider.ValidateC
 func (p *virtmigrate) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var config providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() {
+	if resp.Diagnostics.HasError() || !fullyKnown(ctx, config.Hosts) || config.MaxMigrationsPerHost.IsUnknown() {
 		return
 	}
-	built, known, diags := config.build(ctx)
-	resp.Diagnostics.Append(diags...)
-	if !known || resp.Diagnostics.HasError() {
+	hosts, diags := hostConfigs(ctx, config.Hosts)
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	p.fleet = built
-	resp.ResourceData = &reach{fleet: built}
-}
-
-// build makes the fleet; known is false while part of the block is not.
-func (m providerModel) build(ctx context.Context) (_ *migration.Fleet, known bool, diags diag.Diagnostics) {
-	if !fullyKnown(ctx, m.Hosts) || m.MaxMigrationsPerHost.IsUnknown() {
-		return nil, false, nil
+	fleet, diags := newFleet(ctx, hosts, config.MaxMigrationsPerHost.ValueInt64())
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+		return
 	}
-	hosts, diags := hostConfigs(ctx, m.Hosts)
-	if diags.HasError() {
-		return nil, true, diags
-	}
-	built, err := migration.NewFleet(migration.Config{
-		Hosts: hosts, MigrationsPerHost: int(m.MaxMigrationsPerHost.ValueInt64()), Log: engineLog(ctx),
-	})
-	if err != nil {
-		diags.AddAttributeError(path.Root("hosts"), "Hosts Cannot Be Used", sentence(err.Error()))
-	}
-	return built, true, diags
+	p.fleet = fleet
+	resp.ResourceData = &reach{fleet: fleet}
 }
 
 func (p *virtmigrate) Resources(context.Context) []func() resource.Resource {

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
@@ -16,35 +17,9 @@ func (p *virtmigrate) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Moves running QEMU/KVM guests between plain libvirt hosts: live, encrypted, and with figures of what it cost.",
 		Attributes: map[string]schema.Attribute{
-			"hosts": schema.MapNestedAttribute{
-				Required: true,
-				MarkdownDescription: "The libvirt hosts between which guests move, by a name of your choice. That name is what `host` of a resource refers to. " +
-					"Guests are searched on all of them; two names that lead to one daemon are one host.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"uri": schema.StringAttribute{
-						Required: true,
-						MarkdownDescription: "libvirt URI of the host's daemon as the machine that runs Terraform reaches it: `qemu+ssh://user@host/system`, `qemu+tls://host/system`, " +
-							"`qemu+unix:///system` or `qemu+tcp://host/system`. Parameters that switch verification off are refused, and so are passwords.",
-					},
-					"migration_address": schema.StringAttribute{
-						Optional:            true,
-						MarkdownDescription: "Name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.",
-					},
-					"tls_destination": schema.StringAttribute{
-						Optional:            true,
-						MarkdownDescription: "Name in this host's QEMU certificate, when it is not `migration_address`, which is the default.",
-					},
-					"peer_uri": schema.StringAttribute{
-						Optional: true,
-						MarkdownDescription: "libvirt URI by which the other hosts' daemons log in to this one; only `control = \"peer_to_peer\"` needs it. " +
-							"Default: `uri` without its parameters, unless that is a UNIX socket.",
-					},
-					"allow_plain_control": schema.BoolAttribute{
-						Optional: true,
-						MarkdownDescription: "Permits unencrypted connections (`qemu+tcp`) to this host's daemon beyond loopback. Whoever can listen in or reach that port controls the host. " +
-							"Default: `false`.",
-					},
-				}},
+			"hosts": schema.MapAttribute{
+				Required: true, ElementType: types.MapType{ElemType: types.StringType},
+				MarkdownDescription: hostsDescription,
 			},
 			"max_migrations_per_host": schema.Int64Attribute{
 				Optional:   true,
@@ -55,3 +30,13 @@ func (p *virtmigrate) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 		},
 	}
 }
+
+const hostsDescription = "The libvirt hosts between which guests move, by a name of your choice; that name is what `host` of a resource refers to. " +
+	"Guests are searched on all of them; two names that lead to one daemon are one host. Each host is a map with these options, and no others:\n" +
+	"  - `uri` (required): libvirt URI of the host's daemon as the machine that runs Terraform reaches it: `qemu+ssh://user@host/system`, `qemu+tls://host/system`, " +
+	"`qemu+unix:///system` or `qemu+tcp://host/system`. Parameters that switch verification off are refused, and so are passwords.\n" +
+	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +
+	"  - `tls_destination`: name in this host's QEMU certificate. Default: `migration_address`.\n" +
+	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; only `control = \"peer_to_peer\"` needs it. " +
+	"Default: `uri` without its parameters, unless that is a UNIX socket.\n" +
+	"  - `allow_plain_control`: `true` permits unencrypted connections (`qemu+tcp`) to this host's daemon beyond loopback; whoever can reach that port controls the host. Default: `false`."
