@@ -89,7 +89,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 	l := needLab(t)
 	g := startGuest(t, l, lab.GuestConfig{Name: "life", Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true})
 	same := statecheck.CompareValue(compare.ValuesSame())
-	uuid := same.AddStateValue(address0, at("uuid"))
+	uuid := func() statecheck.StateCheck { return same.AddStateValue(address0, at("uuid")) }
 	config := func(host string, more ...string) string {
 		return providerBlock(l, lab.TLS) + domain(g.Name, host, more...)
 	}
@@ -106,7 +106,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 					plancheck.ExpectKnownValue(address0, at("last_migration"), knownvalue.Null()),
 				}},
 				ConfigStateChecks: []statecheck.StateCheck{
-					uuid, state("uuid", knownvalue.StringExact(g.UUID)), state("host", knownvalue.StringExact("alpha")),
+					uuid(), state("uuid", knownvalue.StringExact(g.UUID)), state("host", knownvalue.StringExact("alpha")),
 					state("state", knownvalue.StringRegexp(regexp.MustCompile("running"))),
 					state("planned_migration", knownvalue.Null()), state("last_migration", knownvalue.Null()),
 				},
@@ -119,7 +119,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 					plancheck.ExpectKnownValue(address0, at("planned_migration"), planned("alpha", "beta", "tls", "controller")),
 					plancheck.ExpectUnknownValue(address0, at("last_migration")),
 				}},
-				ConfigStateChecks: append(moved("alpha", "beta", "tls", "controller"), uuid),
+				ConfigStateChecks: append(moved("alpha", "beta", "tls", "controller"), uuid()),
 				Check:             onHost(l, g, "beta"),
 			},
 			{ // how to move changes, where to does not: figures stay, nothing is asked
@@ -128,12 +128,12 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 					plancheck.ExpectResourceAction(address0, plancheck.ResourceActionUpdate),
 					plancheck.ExpectKnownValue(address0, at("last_migration", "control"), knownvalue.StringExact("controller")),
 				}},
-				ConfigStateChecks: append(moved("alpha", "beta", "tls", "controller"), uuid),
+				ConfigStateChecks: append(moved("alpha", "beta", "tls", "controller"), uuid()),
 				Check:             onHost(l, g, "beta"),
 			},
 			{
 				Config: config("alpha", `migration = { control = "peer_to_peer", parallel_connections = 4 }`, `timeouts = { update = "2m" }`),
-				ConfigStateChecks: append(moved("beta", "alpha", "tls", "peer_to_peer"), uuid,
+				ConfigStateChecks: append(moved("beta", "alpha", "tls", "peer_to_peer"), uuid(),
 					statecheck.ExpectKnownValue(address0, at("last_migration", "parallel_connections"), knownvalue.Int64Exact(4))),
 				Check: onHost(l, g, "alpha"),
 			},
