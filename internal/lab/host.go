@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Host is one libvirt host of a lab.
@@ -121,6 +125,10 @@ func (h *Host) Exec(ctx context.Context, args ...string) (string, error) {
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	enter := []string{"--target", strconv.Itoa(h.pid), "--mount", "--uts", "--net", "--pid", "--wd=/", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
+	// nsenter has to fork to enter the host's processes, so there are two to kill.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
 	return cmd
 }
