@@ -11,8 +11,11 @@
 //
 // Invariants:
 //
-//   - Every call takes a context and has a deadline. libvirt's RPC cannot take a call back: a call that
-//     is not answered in time costs its connection, which is closed at once.
+//   - Every call takes a context and, but for the one that sends a guest, has a deadline. libvirt's RPC
+//     cannot take a call back: a call that is not answered in time costs its connection. A session's is
+//     closed at once; the control connection takes no more calls and closes when the others under way
+//     on it are answered.
+//   - A daemon that gives no sign of life for 30 s is given up, and it is told to do the same with us.
 //   - Close closes every socket the host opened, the SSH connection included, and never waits for the
 //     daemon.
 //   - The far side is always verified: host keys against known_hosts, certificates against the CA.

@@ -144,7 +144,7 @@ func FuzzTypedParameters(f *testing.F) {
 		defer theirs.Close()
 		w := newWire(ours, nil)
 		r := &rpc{host: "alpha", wire: w, lib: libvirt.NewWithDialer(w)}
-		defer func() { r.close(); r.finished.Wait() }()
+		defer r.close()
 		go func() {
 			c := &peerConn{Conn: theirs}
 			for {

@@ -71,7 +71,6 @@ func (h *Host) Close() error {
 	}
 	for _, r := range rpcs {
 		r.close()
-		h.forget(r)
 	}
 	return nil
 }
@@ -91,14 +90,13 @@ func (h *Host) connect(ctx context.Context, shared bool, event func(lifecycle, t
 		r.close()
 		return nil, &Error{Host: h.cfg.Name, Err: ErrClosed}
 	}
+	for old := range h.open {
+		if old.isDead() {
+			delete(h.open, old)
+		}
+	}
 	h.open[r] = struct{}{}
 	return r, nil
-}
-
-func (h *Host) forget(r *rpc) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.open, r)
 }
 
 func (h *Host) isClosed() bool {
@@ -124,8 +122,7 @@ func (h *Host) connection(ctx context.Context) (*rpc, error) {
 			return h.control, nil
 		}
 		h.cfg.log().Debug("dialling again", "host", h.cfg.Name, "because", h.control.wire.why())
-		h.forget(h.control)
-		h.control = nil
+		h.control = nil // and closed with the host, should calls still be under way on it
 	}
 	if h.failed != nil && time.Since(h.failure) < redialPause {
 		return nil, h.failed

@@ -38,7 +38,16 @@ func (h *Host) jobStats(ctx context.Context, uuid string, flags libvirt.DomainGe
 // readJob decodes typed parameters, of which a daemon may send any, of any type.
 func readJob(kind int32, params []libvirt.TypedParam) Job {
 	var j Job
-	if kind == int32(libvirt.DomainJobNone) {
+	switch libvirt.DomainJobType(kind) {
+	case libvirt.DomainJobNone:
+		return j
+	case libvirt.DomainJobFailed, libvirt.DomainJobCancelled:
+		// Figures of something that did not happen would be taken for those of what did.
+		for _, p := range params {
+			if s, ok := p.Value.I.(string); ok && p.Field == "errmsg" {
+				j.ErrorMessage = oneLine(s)
+			}
+		}
 		return j
 	}
 	j.Kind = JobOther

@@ -37,11 +37,10 @@ type rpc struct {
 	// others with it. A connection of one owner ends with the first such call.
 	shared bool
 
-	mu       sync.Mutex
-	pending  int  // calls made and not answered
-	stuck    int  // those of them that nobody waits for any more
-	retired  bool // no further calls; closes when pending is down to stuck
-	finished sync.WaitGroup
+	mu      sync.Mutex
+	pending int  // calls made and not answered
+	stuck   int  // those of them that nobody waits for any more
+	retired bool // no further calls; closes when pending is down to stuck
 }
 
 // openRPC dials and opens the driver named by path. Nothing is left behind when it fails.
@@ -101,7 +100,6 @@ func call[T any](ctx context.Context, r *rpc, what string, limit time.Duration, 
 	}
 	abandoned := new(bool) // guarded by r.mu
 	go func() {
-		defer r.finished.Done()
 		var a answer
 		defer func() {
 			if p := recover(); p != nil {
@@ -153,7 +151,6 @@ func (r *rpc) begin() bool {
 		return false
 	}
 	r.pending++
-	r.finished.Add(1)
 	return true
 }
 

@@ -35,7 +35,6 @@ func (h *Host) Session(ctx context.Context) (*Session, error) {
 		return l.ConnectDomainEventCallbackRegisterAny(int32(libvirt.DomainEventIDLifecycle), nil)
 	}); err != nil {
 		r.close()
-		h.forget(r)
 		return nil, err
 	}
 	h.mu.Lock()
@@ -72,7 +71,6 @@ func (s *Session) watch() {
 	s.mu.Unlock()
 	s.host.mu.Lock()
 	delete(s.host.sessions, s)
-	delete(s.host.open, s.rpc)
 	s.host.mu.Unlock()
 	close(s.lost)
 }

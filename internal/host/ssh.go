@@ -163,6 +163,8 @@ func (p hop) login(ctx context.Context, conn net.Conn, lowest io.Closer) (*ssh.C
 		return nil, ctx.Err()
 	case errors.As(err, &none) && len(known.algorithms) > 0 && strings.Contains(err.Error(), "host key"):
 		return nil, fmt.Errorf("%w: the host has no key of the kinds that are known of it (%s); pin one that it has: ssh-keyscan -p %d %s >> %s, after comparing the fingerprint", ErrUntrusted, strings.Join(known.algorithms, ", "), p.port, p.host, p.pinTo)
+	case strings.Contains(err.Error(), "Too many authentication failures"):
+		return nil, fmt.Errorf("%w: the host gave up before our right key came (%s); name the key with ?keyfile= or IdentityFile and IdentitiesOnly", ErrDenied, keys.said())
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return nil, fmt.Errorf("%w: the host does not take any of our keys for user %q (%s)", ErrDenied, p.user, keys.said())
 	}
@@ -187,21 +189,22 @@ func (t target) reachDaemon(ctx context.Context, path *sshPath, log hclog.Logger
 			refusal = fmt.Errorf("sshd does not connect to %s: %w", strings.Join(paths, " or "), err)
 		}
 	}
-	command := t.relayCommand()
+	command := t.remoteCommand()
 	if command == "" {
 		return nil, refusal
 	}
 	log.Debug("using the host's virt-ssh-helper", "because", refusal)
-	conn, err := startRelay(path, command)
-	if err != nil && refusal != nil {
-		return nil, fmt.Errorf("%w, and the host's virt-ssh-helper cannot be started: %w", refusal, err)
+	conn, err := startRemote(path, command)
+	if err != nil {
+		return nil, errors.Join(refusal, fmt.Errorf("virt-ssh-helper cannot be started: %w", err))
 	}
-	return conn, err
+	conn.instead = refusal
+	return conn, nil
 }
 
-// relayCommand is the command for the far side. sshd gives it to a shell, hence it is one of two fixed
+// remoteCommand is the command for the far side. sshd gives it to a shell, hence it is one of two fixed
 // texts, and never holds anything a user wrote.
-func (t target) relayCommand() string {
+func (t target) remoteCommand() string {
 	switch {
 	case t.driver != "qemu" || t.socket != "":
 		return ""
@@ -213,16 +216,17 @@ func (t target) relayCommand() string {
 	return ""
 }
 
-// relay is a program on the far side that passes bytes on to the daemon.
-type relay struct {
+// remote is a program on the far side that passes bytes on to the daemon.
+type remote struct {
 	io.Writer
 	out     io.Reader
 	path    *sshPath
 	session *ssh.Session
 	words   *words
+	instead error // why the shorter way did not do; nil if there is none
 }
 
-func startRelay(path *sshPath, command string) (*relay, error) {
+func startRemote(path *sshPath, command string) (*remote, error) {
 	s, err := path.last.NewSession()
 	if err != nil {
 		return nil, err
@@ -235,7 +239,7 @@ func startRelay(path *sshPath, command string) (*relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{Writer: in, out: out, path: path, session: s, words: &words{}}
+	r := &remote{Writer: in, out: out, path: path, session: s, words: &words{}}
 	s.Stderr = r.words
 	if err := s.Start(command); err != nil {
 		return nil, err
@@ -243,29 +247,36 @@ func startRelay(path *sshPath, command string) (*relay, error) {
 	return r, nil
 }
 
-// Read gives, where the program ended, what it complained of.
-func (r *relay) Read(p []byte) (int, error) {
+// Read says, where the program ended, what it complained of.
+func (r *remote) Read(p []byte) (int, error) {
 	n, err := r.out.Read(p)
 	if err == nil || n > 0 {
 		return n, nil
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = r.session.Wait()
-	}()
+	ended := make(chan error, 1)
+	go func() { ended <- r.session.Wait() }()
+	var status error
 	select {
-	case <-ended: // the complaint has come, too
+	case status = <-ended: // the complaint has come, too
 	case <-r.path.done:
 	case <-time.After(time.Second):
 	}
-	if said := r.words.String(); said != "" {
-		return 0, fmt.Errorf("virt-ssh-helper: %s", said)
+	var exit *ssh.ExitError
+	said := r.words.String()
+	switch {
+	case said != "":
+	case errors.As(status, &exit):
+		said = fmt.Sprintf("ended with status %d", exit.ExitStatus())
+	default:
+		return 0, err
 	}
-	return 0, err
+	if r.instead != nil {
+		return 0, fmt.Errorf("virt-ssh-helper on the host: %s (tried because %w)", said, r.instead)
+	}
+	return 0, fmt.Errorf("virt-ssh-helper on the host: %s", said)
 }
 
-func (r *relay) Close() error { return r.path.Close() }
+func (r *remote) Close() error { return r.path.Close() }
 
 // words keeps the first part of a text.
 type words struct {

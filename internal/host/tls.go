@@ -162,7 +162,7 @@ func namesIn(c *x509.Certificate) string {
 		names = append(names, strconv.Quote(ip.String()))
 	}
 	if len(names) == 0 {
-		return "no name at all"
+		return fmt.Sprintf("no host (its common name %q does not count; certificates need subject alternative names)", c.Subject.CommonName)
 	}
 	return strings.Join(names, ", ")
 }

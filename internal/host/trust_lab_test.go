@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,49 +129,6 @@ Host *
 	if err != nil || f.Hostname != b.Name {
 		t.Errorf("%+v, %v", f, err)
 	}
-}
-
-func TestWithoutSocketForwardingTheHostsOwnHelperIsUsed(t *testing.T) {
-	a := alpha(t)
-	noHome(t)
-	ctx := within(t, time.Minute)
-	const port = "2299"
-	if _, err := a.Exec(ctx, "/usr/sbin/sshd", "-p", port, "-o", "AllowStreamLocalForwarding=no", "-o", "PidFile=/run/sshd-strict.pid"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := a.Exec(within(t, time.Minute), "pkill", "-F", "/run/sshd-strict.pid"); err != nil {
-			t.Error(err)
-		}
-	})
-	waitFor(t, "the second sshd does not listen", func() bool {
-		c, err := net.Dial("tcp", net.JoinHostPort(a.Address.String(), port))
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
-	// ports have keys of their own in known_hosts
-	keys, err := os.ReadFile(testLab.KnownHosts())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var known strings.Builder
-	for line := range strings.Lines(string(keys)) {
-		if fields := strings.Fields(line); len(fields) == 3 {
-			fmt.Fprintf(&known, "[%s]:%s %s %s\n", a.Address, port, fields[1], fields[2])
-		}
-	}
-	parameters := fmt.Sprintf("keyfile=%s&known_hosts=%s", testLab.SSHKey(), file(t, "known", known.String()))
-	for _, user := range []string{"root", lab.Operator} {
-		h := dial(t, fmt.Sprintf("qemu+ssh://%s@%s:%s/system?%s", user, a.Address, port, parameters))
-		if f, err := h.Facts(ctx); err != nil || f.Hostname != a.Name {
-			t.Errorf("%s: %+v, %v", user, f, err)
-		}
-	}
-	// With a socket of the user's choice there is no other way than sshd's.
-	refuses(t, fmt.Sprintf("qemu+ssh://root@%s:%s/system?socket=/run/libvirt/libvirt-sock&%s", a.Address, port, parameters),
-		host.ErrUnreachable, "/run/libvirt/libvirt-sock")
 }
 
 func TestASessionDaemonIsReachedOverSSH(t *testing.T) {

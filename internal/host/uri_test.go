@@ -147,7 +147,7 @@ func FuzzURI(f *testing.F) {
 		if got.driver == "qemu" && got.path != "/system" && got.path != "/session" {
 			t.Errorf("path %q", got.path)
 		}
-		if c := got.relayCommand(); c != "" && c != "virt-ssh-helper qemu:///system" && c != "virt-ssh-helper qemu:///session" {
+		if c := got.remoteCommand(); c != "" && c != "virt-ssh-helper qemu:///system" && c != "virt-ssh-helper qemu:///session" {
 			t.Errorf("%q would reach a shell", c)
 		}
 		if again, err := parseURI(got.String()); err != nil || again.String() != got.String() {
