@@ -168,9 +168,7 @@ func TestAGuestMovesCallByCall(t *testing.T) {
 	sees(t, r.out, id, host.EventSuspended, host.SuspendedMigrated)
 	sees(t, r.out, id, host.EventStopped, host.StoppedMigrated)
 	sees(t, r.in, id, host.EventResumed, host.ResumedMigrated)
-	if err := g.Check(ctx); err != nil {
-		t.Error("the guest itself: ", err)
-	}
+	healthy(t, g)
 }
 
 // sees waits for an event.
@@ -227,9 +225,7 @@ func TestAnAbortedPerformLeavesTheGuestWhereItWas(t *testing.T) {
 	if _, err := r.dst.Lookup(ctx, r.dom.UUID); !errors.Is(err, host.ErrNoDomain) {
 		t.Errorf("the destination still has a copy: %v", err)
 	}
-	if err := g.Check(ctx); err != nil {
-		t.Error(err)
-	}
+	healthy(t, g)
 }
 
 func TestClosingTheSessionsUndoesAPreparedMigration(t *testing.T) {
@@ -250,9 +246,7 @@ func TestClosingTheSessionsUndoesAPreparedMigration(t *testing.T) {
 		j, err := r.src.Job(ctx, r.dom.UUID)
 		return err == nil && j.Kind == host.JobNone
 	})
-	if err := g.Check(ctx); err != nil {
-		t.Error(err)
-	}
+	healthy(t, g)
 }
 
 func TestPeerToPeerMovesAGuest(t *testing.T) {
@@ -265,9 +259,7 @@ func TestPeerToPeerMovesAGuest(t *testing.T) {
 	if s, err := r.dst.State(ctx, r.dom.UUID); err != nil || !s.Arrived() {
 		t.Errorf("at the destination the guest is %s, %v", s, err)
 	}
-	if err := g.Check(ctx); err != nil {
-		t.Error(err)
-	}
+	healthy(t, g)
 }
 
 func TestAPausedGuestIsResumedDestroyedAndUndefined(t *testing.T) {
@@ -314,4 +306,19 @@ func TestAPausedGuestIsResumedDestroyedAndUndefined(t *testing.T) {
 	if _, err := h.Lookup(ctx, id); !errors.Is(err, host.ErrNoDomain) {
 		t.Error(err)
 	}
+}
+
+// healthy waits until the guest shows from within that it is the one that was started, and runs.
+func healthy(t *testing.T, g *lab.Guest) {
+	t.Helper()
+	var err error
+	defer func() {
+		if t.Failed() && err != nil {
+			t.Log(err)
+		}
+	}()
+	waitFor(t, "the guest is not well", func() bool {
+		err = g.Check(within(t, time.Minute))
+		return err == nil
+	})
 }
