@@ -78,15 +78,24 @@ func blocked(p migration.Plan) diag.Diagnostics {
 // said once. The zero value is ready.
 type told struct{ texts sync.Map }
 
-// warnings turns the engine's warnings into diagnostics, leaving out those that were said before.
-func (t *told) warnings(summary string, texts []string) diag.Diagnostics {
+// warnings turns the engine's warnings into diagnostics, leaving out those that were said before. Each has
+// a summary of its own, because Terraform shows only the first of those that have the same.
+func (t *told) warnings(texts []string) diag.Diagnostics {
 	var diags diag.Diagnostics
 	for _, text := range texts {
 		if _, before := t.texts.LoadOrStore(text, true); !before {
-			diags.AddWarning(summary, sentence(text))
+			diags.AddWarning(heading(text), sentence(text))
 		}
 	}
 	return diags
+}
+
+// heading is the part of a text before its explanation.
+func heading(text string) string {
+	for _, end := range []string{": ", " (", "; "} {
+		text, _, _ = strings.Cut(text, end)
+	}
+	return strings.TrimSuffix(sentence(text), ".")
 }
 
 // sentence makes the lower-case text of an error a sentence. A first word that is a name keeps its form.

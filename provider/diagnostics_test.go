@@ -78,10 +78,13 @@ func TestEveryBlockerIsAnErrorOfItsOwn(t *testing.T) {
 
 func TestWarningIsSaidOnce(t *testing.T) {
 	var once told
-	first := once.warnings("Migration Warning", []string{"host \"c\" did not answer", "another"})
-	second := once.warnings("Migration Warning", []string{"host \"c\" did not answer", "new"})
-	if len(first) != 2 || len(second) != 1 || second[0].Detail() != "New." {
-		t.Errorf("first %v, second %v", first, second)
+	first := once.warnings([]string{"host \"c\" did not answer: no route", "another"})
+	second := once.warnings([]string{"host \"c\" did not answer: no route", "new (really)"})
+	if len(first) != 2 || first[0].Summary() != "Host \"c\" did not answer" || first[0].Detail() != "Host \"c\" did not answer: no route." {
+		t.Errorf("first %v", first)
+	}
+	if len(second) != 1 || second[0].Summary() != "New" || second[0].Detail() != "New (really)." {
+		t.Errorf("second %v", second)
 	}
 }
 

@@ -58,7 +58,7 @@ func (r *domainResource) Read(ctx context.Context, req resource.ReadRequest, res
 	case err != nil:
 		resp.Diagnostics.Append(failure(looking, err))
 	default:
-		resp.Diagnostics.Append(r.reach.told.warnings("Migration Warning", loc.Warnings)...)
+		resp.Diagnostics.Append(r.reach.told.warnings(loc.Warnings)...)
 		state.found(loc)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 		resp.Diagnostics.Append(noteInterrupted(ctx, req.Private, resp.Private, loc.Interrupted != "")...)
@@ -118,7 +118,7 @@ func (r *domainResource) bring(ctx context.Context, prior domainModel, plan *dom
 		return hostOf(err), diags
 	}
 	// from here on the guest is where it was wanted: nothing may keep that from being saved
-	diags.Append(r.reach.told.warnings("Migration Warning", outcome.Warnings)...)
+	diags.Append(r.reach.told.warnings(outcome.Warnings)...)
 	diags.Append(otherwise(now, outcome)...)
 	plan.found(outcome.Location)
 	plan.LastMigration = prior.LastMigration

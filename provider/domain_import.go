@@ -40,7 +40,7 @@ func (r *domainResource) ImportState(ctx context.Context, req resource.ImportSta
 		resp.Diagnostics.AddAttributeError(path.Root("host"), "Guest Is On Another Host", fmt.Sprintf("Guest %q is on %s, not on %s.", loc.Name, loc.Host, host))
 		return
 	}
-	resp.Diagnostics.Append(r.reach.told.warnings("Migration Warning", loc.Warnings)...)
+	resp.Diagnostics.Append(r.reach.told.warnings(loc.Warnings)...)
 	state := domainModel{
 		Host:      types.StringValue(host),
 		Migration: types.ObjectNull(attributeTypes(migrationAttributes())),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -67,8 +68,11 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior,
 		diags.Append(failure(planning, err))
 		return diags
 	}
-	diags.Append(r.reach.told.warnings("Migration Warning", p.Warnings)...)
+	diags.Append(r.reach.told.warnings(p.Warnings)...)
 	diags.Append(blocked(p)...)
+	if prior != nil {
+		diags.Append(r.whereStateSays(ctx, *prior, p)...)
+	}
 	if diags.HasError() {
 		return diags
 	}
@@ -88,6 +92,22 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior,
 	return diags
 }
 
+// whereStateSays refuses to plan from another host than the one in state. Terraform plans once more when it
+// applies, and would blame the provider for a plan that came out differently the second time.
+func (r *domainResource) whereStateSays(ctx context.Context, prior domainModel, p migration.Plan) diag.Diagnostics {
+	var diags diag.Diagnostics
+	if p.From == prior.Host.ValueString() {
+		return diags
+	}
+	loc, err := r.reach.fleet.Locate(ctx, prior.guest())
+	if err == nil && slices.Contains(loc.Keys, prior.Host.ValueString()) {
+		return diags // two names of one host
+	}
+	diags.AddAttributeError(path.Root("host"), "Guest Is Not Where The Plan Saw It",
+		fmt.Sprintf("State has guest %q on %s, but it is on %s now, and nothing was done. Plan again, with a refresh.", p.Name, prior.Host.ValueString(), p.From))
+	return diags
+}
+
 // announce says beforehand what a reader of the plan might miss.
 func announce(p migration.Plan, adopted bool) diag.Diagnostics {
 	var diags diag.Diagnostics
@@ -102,11 +122,6 @@ func announce(p migration.Plan, adopted bool) diag.Diagnostics {
 		diags.AddAttributeWarning(path.Root("host"), "Guest Will Be Moved",
 			fmt.Sprintf("Guest %q is on %s and will be moved live to %s by %s, because %s. To adopt it where it is, set host to %q.",
 				p.Name, p.From, p.To, p.Transport, p.Reason, p.From))
-	}
-	if !p.Encrypted {
-		diags.AddAttributeWarning(path.Root("migration").AtName("allow_plain"), "Guest Memory Will Travel Unencrypted",
-			fmt.Sprintf("Everything in the memory of guest %q, keys and passwords included, will travel from %s to %s in the clear, for anybody on that network to read and to change.",
-				p.Name, p.From, p.To))
 	}
 	return diags
 }

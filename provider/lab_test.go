@@ -32,6 +32,12 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
+	if built.dir != "" {
+		if err := os.RemoveAll(built.dir); err != nil {
+			fmt.Fprintln(os.Stderr, "remove the built provider:", err)
+			code = 1
+		}
+	}
 	os.Exit(code)
 }
 
