@@ -79,8 +79,13 @@ func TestEveryConnectionReachesTheSameDaemon(t *testing.T) {
 		uris[string(kind)] = a.URI(kind)
 	}
 	var uuid string
+	var hosts []*host.Host
 	for name, uri := range uris {
 		h := dial(t, uri)
+		if _, err := h.Session(within(t, time.Minute)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		hosts = append(hosts, h)
 		f, err := h.Facts(within(t, time.Minute))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -100,6 +105,24 @@ func TestEveryConnectionReachesTheSameDaemon(t *testing.T) {
 			t.Errorf("%s: host %q, others say %q", name, f.UUID, uuid)
 		}
 	}
+	if testing.Verbose() {
+		t.Log(len(hosts), "hosts, ", runtime.NumGoroutine(), "goroutines")
+	}
+	for _, h := range hosts {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	waitFor(t, "closed hosts leave goroutines behind", func() bool {
+		buf := make([]byte, 1<<20)
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		for _, ours := range []string{"go-libvirt.", "crypto/ssh.", "internal/host.(*", "internal/host.call["} {
+			if strings.Contains(stacks, ours) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // refuses asserts that a host cannot be reached, for the right reason and with the right words.

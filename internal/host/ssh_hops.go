@@ -182,14 +182,14 @@ func (c sshConfig) way(alias, login string, port, depth int) ([]hop, error) {
 // parseJump reads [user@]host[:port] or ssh://[user@]host[:port].
 func parseJump(spec string) (alias, login string, port int, err error) {
 	if !strings.Contains(spec, "://") {
-		if rest, ok := strings.CutPrefix(spec, "["); !ok && strings.Count(rest, ":") > 1 {
-			at := strings.LastIndex(spec, "@") + 1
-			spec = spec[:at] + "[" + spec[at:] + "]" // a bare IPv6 address
+		at := strings.LastIndex(spec, "@") + 1
+		if name := spec[at:]; !strings.HasPrefix(name, "[") && strings.Count(name, ":") > 1 {
+			spec = spec[:at] + "[" + name + "]" // a bare IPv6 address
 		}
 		spec = "ssh://" + spec
 	}
 	u, err := url.Parse(spec)
-	if err != nil || u.Scheme != "ssh" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Scheme != "ssh" || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.Trim(u.Path, "/") != "" {
 		return "", "", 0, fmt.Errorf("%w: ~/.ssh/config has a ProxyJump that cannot be read; write user@host:port", errConfig)
 	}
 	if p := u.Port(); p != "" {
