@@ -120,7 +120,7 @@ func (r *domainResource) bring(ctx context.Context, prior domainModel, plan *dom
 	// from here on the guest is where it was wanted: nothing may keep that from being saved
 	diags.Append(r.reach.told.warnings(outcome.Warnings)...)
 	diags.Append(otherwise(now, outcome)...)
-	plan.found(outcome.Location)
+	plan.complete(outcome.Location)
 	plan.LastMigration = prior.LastMigration
 	if outcome.Result != nil {
 		if err := plan.setResult(ctx, outcome.Result); err != nil {

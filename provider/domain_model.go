@@ -75,6 +75,15 @@ func (m *domainModel) found(loc migration.Location) {
 	m.Host = types.StringValue(loc.Host)
 }
 
+// complete fills in what the plan could not know. What it did know has to stay.
+func (m *domainModel) complete(loc migration.Location) {
+	for attribute, value := range map[*types.String]string{&m.Name: loc.Name, &m.UUID: loc.UUID, &m.State: loc.State} {
+		if attribute.IsUnknown() {
+			*attribute = types.StringValue(value)
+		}
+	}
+}
+
 // keepComputed takes over from prior what only a move can change.
 func (m *domainModel) keepComputed(prior domainModel) {
 	m.State, m.PlannedMigration, m.LastMigration = prior.State, prior.PlannedMigration, prior.LastMigration

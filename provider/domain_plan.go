@@ -40,7 +40,7 @@ func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if prior != nil && plan.Host.Equal(prior.Host) && !interrupted {
 		plan.keepComputed(*prior)
 	} else {
-		resp.Diagnostics.Append(r.foresee(ctx, config, prior, &plan)...)
+		resp.Diagnostics.Append(r.foresee(ctx, config, prior, interrupted, &plan)...)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -48,7 +48,10 @@ func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 }
 
 // foresee completes plan. prior is nil for a guest to be adopted.
-func (r *domainResource) foresee(ctx context.Context, config domainModel, prior, plan *domainModel) diag.Diagnostics {
+//
+// Terraform plans once more when it applies, and insists that what was known is the same again. So what an
+// interrupted migration may change in between by itself stays unknown: its end may come at any time.
+func (r *domainResource) foresee(ctx context.Context, config domainModel, prior *domainModel, interrupted bool, plan *domainModel) diag.Diagnostics {
 	if r.reach == nil || !config.known(ctx) {
 		if prior != nil && plan.Host.Equal(prior.Host) {
 			plan.keepComputed(*prior)
@@ -70,7 +73,7 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior,
 	}
 	diags.Append(r.reach.told.warnings(p.Warnings)...)
 	diags.Append(blocked(p)...)
-	if prior != nil {
+	if arrived := interrupted && p.From == p.To; prior != nil && !arrived {
 		diags.Append(r.whereStateSays(ctx, *prior, p)...)
 	}
 	if diags.HasError() {
@@ -78,6 +81,10 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior,
 	}
 	plan.Name, plan.UUID = types.StringValue(p.Name), types.StringValue(p.UUID)
 	switch {
+	case p.Recovery != "":
+		plan.State, plan.LastMigration = types.StringUnknown(), types.ObjectUnknown(resultType.AttrTypes)
+		plan.PlannedMigration = types.ObjectUnknown(plannedType.AttrTypes)
+		diags.Append(announce(p, prior == nil)...)
 	case p.Moves():
 		plan.State, plan.LastMigration = types.StringUnknown(), types.ObjectUnknown(resultType.AttrTypes)
 		if err := plan.setPlanned(ctx, p); err != nil {
@@ -86,14 +93,17 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior,
 		diags.Append(announce(p, prior == nil)...)
 	case prior != nil:
 		plan.keepComputed(*prior)
+		if !plan.Host.Equal(prior.Host) {
+			plan.State = types.StringUnknown()
+		}
 	default:
 		plan.neverMoved()
 	}
 	return diags
 }
 
-// whereStateSays refuses to plan from another host than the one in state. Terraform plans once more when it
-// applies, and would blame the provider for a plan that came out differently the second time.
+// whereStateSays refuses to plan from another host than the one in state: Terraform would blame the provider
+// for a plan that came out differently the second time.
 func (r *domainResource) whereStateSays(ctx context.Context, prior domainModel, p migration.Plan) diag.Diagnostics {
 	var diags diag.Diagnostics
 	if p.From == prior.Host.ValueString() {
