@@ -79,7 +79,7 @@ func blockGuest(fa facts, block blocker) {
 	g := fa.guest
 	switch {
 	case !g.ID.Active():
-		block("shut_off", "start it, or define it on the other host yourself", "guest %q is shut off, and moving guests that are shut off is not supported yet", g.ID.Name)
+		block("shut_off", "start it, or define it on the other host yourself", "guest %q is %s, and moving guests that do not run is not supported yet", g.ID.Name, g.State)
 	case !g.State.Running() && !g.State.PausedByUser():
 		block("state", "bring it to a running state first", "guest %q is %s, and only a running guest or one that its user paused can be moved", g.ID.Name, g.State)
 	}

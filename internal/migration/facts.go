@@ -34,7 +34,7 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string) (facts, error) {
 	fail := func(key string, err error) (facts, error) {
 		words, at := v.where()
 		return facts{}, &Error{Phase: PhaseInspect, Guest: v.id.Name, GuestAt: words, Host: at,
-			Hint: fmt.Sprintf("nothing was changed; both hosts of a move must answer: look at %q and try again", key), Err: err}
+			Hint: fmt.Sprintf("nothing was changed; both hosts of a move must answer: look at %q and try again", key), Err: cause(ctx, err)}
 	}
 	if err, silent := v.silent[to]; silent {
 		return fail(to, fmt.Errorf("destination: %w", err))

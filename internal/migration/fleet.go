@@ -48,6 +48,7 @@ type Fleet struct {
 	members map[string]*member
 	keys    []string // sorted
 	slots   slots
+	journal journal
 	log     hclog.Logger
 
 	mu        sync.Mutex

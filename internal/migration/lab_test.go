@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -15,8 +16,9 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
 )
 
-// labName is this package's own lab, so that it lives beside others.
-const labName = "engine"
+// labName is this package's own lab, so that it lives beside others. Whoever runs these tests twice at
+// the same time gives one run another name.
+var labName = cmp.Or(os.Getenv("VIRTMIGRATE_ENGINE_LAB"), "engine")
 
 var labOnce struct {
 	sync.Once
@@ -28,6 +30,23 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childRequest) != "" {
 		childMain()
 	}
+	os.Exit(mainWithLab(m))
+}
+
+func mainWithLab(m *testing.M) int {
+	state, err := os.MkdirTemp("", "virtmigrate-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	// controllers of a test, the killed ones too, share a state of their own
+	for _, name := range []string{"XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		if err := os.Setenv(name, state); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	code := m.Run()
 	if labOnce.lab != nil {
 		if err := labOnce.lab.Close(); err != nil {
@@ -35,7 +54,7 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // needLab starts the package's lab at the first call.
@@ -112,6 +131,12 @@ func startGuest(t *testing.T, l *lab.Lab, c lab.GuestConfig) *lab.Guest {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		if t.Failed() {
+			for _, h := range l.Hosts {
+				state, _ := h.Virsh(ctx, "domstate", "--reason", g.Name)
+				t.Logf("at the end, on %s: %s", h.Name, strings.TrimSpace(state))
+			}
+		}
 		if err := g.Remove(ctx); err != nil {
 			t.Errorf("remove guest: %v", err)
 		}

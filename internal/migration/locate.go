@@ -58,7 +58,7 @@ func (f *Fleet) locate(ctx context.Context, guest GuestRef, fresh bool) (view, e
 		return view{}, &Error{Phase: PhaseRequest, Guest: guest.String(), Err: err}
 	}
 	fail := func(err error, hint string) (view, error) {
-		return view{}, &Error{Phase: PhaseLocate, Guest: guest.String(), Hint: hint, Err: err}
+		return view{}, &Error{Phase: PhaseLocate, Guest: guest.String(), Hint: hint, Err: cause(ctx, err)}
 	}
 	inv, err := f.survey(ctx, fresh)
 	if err != nil {

@@ -105,6 +105,11 @@ func (f *Fleet) Migrate(ctx context.Context, req Request) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	flag, err := f.handAutostartOver(ctx, v)
+	if err != nil {
+		return Outcome{}, err
+	}
+	notes = append(notes, flag...)
 	o := Outcome{Changed: len(notes) > 0}
 	if slices.Contains(v.at.keys, req.Host) {
 		o.Location, err = v.location()

@@ -88,13 +88,10 @@ func TestMoveKeepsAPausedGuestPaused(t *testing.T) {
 func TestUnhappyRequestsTouchNothing(t *testing.T) {
 	l := needLab(t)
 	g := startGuest(t, l, lab.GuestConfig{Name: "touchy", Host: "alpha", LocalDisk: true})
-	snapped := startGuest(t, l, lab.GuestConfig{Name: "snapped", Host: "alpha"})
+	snapped := startGuest(t, l, lab.GuestConfig{Name: "snapped", Host: "alpha", LocalDisk: true})
 	ctx := within(t, 2*time.Minute)
 	alpha := hostNamed(t, l, "alpha")
-	if err := writeFile(alpha.Path("/tmp/snapshot.xml"), "<domainsnapshot><name>s1</name></domainsnapshot>"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := alpha.Virsh(ctx, "snapshot-create", snapped.Name, "/tmp/snapshot.xml"); err != nil {
+	if _, err := alpha.Virsh(ctx, "snapshot-create-as", snapped.Name, "s1", "--disk-only"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

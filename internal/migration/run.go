@@ -111,6 +111,11 @@ func (r *run) connect(ctx context.Context) (err error) {
 		return err
 	}
 	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
+	if r.recipe.autostart {
+		if err := r.fleet.journal.begin(r.id.UUID, r.plan.To); err != nil {
+			r.log.Warn("cannot note on this machine that the guest has autostart; should this process be killed, the flag may get lost", "error", err)
+		}
+	}
 	return r.source.SetMaxDowntime(ctx, r.id.UUID, r.maxDowntime)
 }
 
@@ -188,6 +193,9 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	case !moved:
 		if attempt == nil {
 			attempt = errors.New("libvirt reported success, but the guest is not on the destination")
+		}
+		if v.situation == sitSettled {
+			r.fleet.journal.end(r.id.UUID)
 		}
 		words, at := v.where()
 		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: advice(attempt)}

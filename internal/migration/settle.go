@@ -195,6 +195,8 @@ func (r *run) handOver(ctx context.Context, v view) {
 	if r.recipe.autostart {
 		if err := r.destination.SetAutostart(ctx, r.id.UUID, true); err != nil {
 			warn("its autostart flag could not be set there", err)
+		} else {
+			r.fleet.journal.end(r.id.UUID)
 		}
 	}
 	for _, d := range v.definitions {
