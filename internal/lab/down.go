@@ -44,14 +44,11 @@ func Down(ctx context.Context, name string) error {
 		return false, nil
 	})
 	problems = append(problems, err, unmountBelow(dir), os.RemoveAll(dir))
-	if entries, err := os.ReadDir(stateRoot); err == nil && onlyLock(entries) {
-		problems = append(problems, os.RemoveAll(stateRoot))
+	if release, err := lockFile(labsLock); err == nil {
+		_ = os.Remove(stateRoot) // stays while another lab's folder is in it
+		release()
 	}
 	return errors.Join(problems...)
-}
-
-func onlyLock(entries []os.DirEntry) bool {
-	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != ".lock" })
 }
 
 // processesOf finds the lab's processes: those in its network namespaces, and those of its own

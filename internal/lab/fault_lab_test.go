@@ -154,6 +154,14 @@ func TestASnapshotSeesWhatIsLeftBehindAndNothingElse(t *testing.T) {
 		t.Fatalf("nothing happened, and yet: %s", strings.Join(diff, "\n"))
 	}
 
+	background := func(args ...string) error {
+		cmd := alpha.Command(ctx, args...)
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = cmd.Cancel(); _ = cmd.Wait() })
+		return nil
+	}
 	plants := map[string]func() error{
 		"+ alpha: file /tmp/left (": func() error { return os.WriteFile(alpha.Path("/tmp/left"), nil, 0o600) },
 		"+ alpha: file /run/libvirt/qemu/left/sock (": func() error {
@@ -162,9 +170,7 @@ func TestASnapshotSeesWhatIsLeftBehindAndNothingElse(t *testing.T) {
 		},
 		"~ alpha: file /etc/libvirt/qemu.conf (": func() error { return os.Chmod(alpha.Path("/etc/libvirt/qemu.conf"), 0o600) },
 		"+ alpha: process sleep 4711 (":          func() error { return alpha.Command(ctx, "sleep", "4711").Start() },
-		"+ alpha: socket tcp ": func() error {
-			return alpha.Command(ctx, "nbdkit", "--foreground", "--port", "4711", "null").Start()
-		},
+		"+ alpha: socket tcp ":                   func() error { return background("nbdkit", "--foreground", "--port", "4711", "null") },
 		"~ alpha: domain " + g.Name + " (": func() error {
 			_, err := alpha.Virsh(ctx, "desc", g.Name, "--title", "touched", "--live", "--config")
 			return err
@@ -180,7 +186,7 @@ func TestASnapshotSeesWhatIsLeftBehindAndNothingElse(t *testing.T) {
 		}
 	}
 	defer func() {
-		for _, undo := range [][]string{{"pkill", "-x", "sleep"}, {"pkill", "-x", "nbdkit"}, {"rm", "-r", "/tmp/left", "/run/libvirt/qemu/left"}, {"chmod", "644", "/etc/libvirt/qemu.conf"}, {"virsh", "pool-destroy", "left"}} {
+		for _, undo := range [][]string{{"rm", "-r", "/tmp/left", "/run/libvirt/qemu/left"}, {"chmod", "644", "/etc/libvirt/qemu.conf"}, {"virsh", "pool-destroy", "left"}} {
 			if _, err := alpha.Exec(ctx, undo...); err != nil {
 				t.Error(err)
 			}

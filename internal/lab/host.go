@@ -123,7 +123,7 @@ func (h *Host) Exec(ctx context.Context, args ...string) (string, error) {
 
 // Command prepares a program to be run inside the host as root.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
-	enter := []string{"--target", strconv.Itoa(h.pid), "--mount", "--uts", "--net", "--pid", "--wd=/", "--"}
+	enter := []string{"--target", strconv.Itoa(h.pid), "--mount", "--uts", "--net", "--pid", "--root", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 	// nsenter has to fork to enter the host's processes, so there are two to kill.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

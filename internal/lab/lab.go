@@ -20,6 +20,9 @@ import (
 // stateRoot holds one folder for each lab. It is on disk: guests' disks live there.
 const stateRoot = "/var/lib/virtmigrate-lab"
 
+// labsLock is held while labs' claims on the machine may get into each other's way.
+const labsLock = cacheDir + "/labs.lock"
+
 // Config says what lab to start.
 type Config struct {
 	// Name tells labs apart: 1 to 11 lower-case letters and digits.
@@ -113,16 +116,15 @@ func Start(ctx context.Context, config Config) (_ *Lab, err error) {
 			err = errors.Join(err, Down(context.WithoutCancel(ctx), config.Name))
 		}
 	}()
-	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return nil, err
-	}
 	// The network is chosen and taken under one lock, so that labs that start at the same time
-	// do not choose the same.
-	release, err := lockFile(filepath.Join(stateRoot, ".lock"))
+	// do not choose the same; nor does one take the folder away under another.
+	release, err := lockFile(labsLock)
 	if err != nil {
 		return nil, err
 	}
-	err = l.joinNetwork(ctx, config.Network)
+	if err = os.MkdirAll(l.dir, 0o755); err == nil {
+		err = l.joinNetwork(ctx, config.Network)
+	}
 	release()
 	if err != nil {
 		return nil, err

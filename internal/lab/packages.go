@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,11 +63,16 @@ func install(ctx context.Context, log Logger, offline bool, more ...Need) error 
 	if _, err := exec.LookPath("apt-get"); err != nil || offline || os.Geteuid() != 0 {
 		return fmt.Errorf("the lab needs what these Debian packages bring, please install it: %s", strings.Join(packages, " "))
 	}
-	log.Info("installing Debian packages for the lab", "packages", strings.Join(packages, " "))
+	log.Info("installing Debian packages (their daemons are not started on this machine)", "packages", strings.Join(packages, " "))
 	return aptInstall(ctx, packages)
 }
 
 func aptInstall(ctx context.Context, packages []string) error {
+	allow, err := forbidDaemons()
+	if err != nil {
+		return err
+	}
+	defer allow()
 	apt := func(args ...string) error {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -76,7 +82,7 @@ func aptInstall(ctx context.Context, packages []string) error {
 	// Old lists name packages that are gone from the mirrors, so fresh ones come first; where
 	// they cannot be had, the old ones may still do.
 	updated := apt("-q", "update")
-	err := apt(append([]string{"-q", "-y", "--no-install-recommends", "install"}, packages...)...)
+	err = apt(append([]string{"-q", "-y", "--no-install-recommends", "install"}, packages...)...)
 	switch {
 	case err == nil:
 		return nil
@@ -84,4 +90,26 @@ func aptInstall(ctx context.Context, packages []string) error {
 		return fmt.Errorf("install packages: %w (and apt-get update did not work either: %w)", err, updated)
 	}
 	return fmt.Errorf("install packages: %w", err)
+}
+
+// policyFile is what Debian's packages ask whether they may start their daemons.
+const policyFile = "/usr/sbin/policy-rc.d"
+
+const policyText = "#!/bin/sh\n# written by virtmigrate's lab while it installs packages, and removed afterwards\nexit 101\n"
+
+// forbidDaemons keeps packages from starting libvirtd and sshd on the machine itself while they
+// are installed: the lab runs its own, in its hosts. A policy of somebody else's stays as it is;
+// one that a killed run of ours left is taken over.
+func forbidDaemons() (allow func(), err error) {
+	text, err := os.ReadFile(policyFile)
+	switch {
+	case err == nil && string(text) != policyText:
+		return func() {}, nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return nil, err
+	}
+	if err := os.WriteFile(policyFile, []byte(policyText), 0o755); err != nil {
+		return nil, err
+	}
+	return func() { os.Remove(policyFile) }, nil
 }

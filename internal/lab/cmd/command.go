@@ -146,7 +146,7 @@ func printHosts(out io.Writer, l *lab.Lab) {
 		for _, kind := range lab.Kinds {
 			fmt.Fprintf(table, "  %s\t%s\n", kind, host.URI(kind))
 		}
-		fmt.Fprintf(table, "  shell\tnsenter -t %d -m -u -n -p --wd=/ bash\n", host.PID())
+		fmt.Fprintf(table, "  shell\tnsenter -t %d -m -u -n -p -r bash\n", host.PID())
 	}
 }
 
