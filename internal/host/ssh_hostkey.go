@@ -67,13 +67,21 @@ func (k *pinned) explain(key ssh.PublicKey, err error) error {
 func (k *pinned) howToPin(key ssh.PublicKey) string {
 	compare := fmt.Sprintf("Compare it with what ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints on the host itself; if both are equal, pin it: ", keyFile(key))
 	if k.hop.direct && k.hop.keyAlias == "" {
-		return compare + fmt.Sprintf("ssh-keyscan -t %s -p %d %s >> %s", keyFile(key), k.hop.port, k.hop.host, k.hop.pinTo)
+		return compare + fmt.Sprintf("ssh-keyscan -t %s -p %d %s >> %s", keyFile(key), k.hop.port, k.hop.host, quoted(k.hop.pinTo))
 	}
 	// ssh-keyscan does not get there
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
 	}
 	return compare + fmt.Sprintf("add the line %q to %s", knownhosts.Line([]string{k.hop.name()}, key), k.hop.pinTo)
+}
+
+// quoted makes a path safe to paste after >>.
+func quoted(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return r != '/' && notInHostNames(r) }) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }
 
 func keyKind(key ssh.PublicKey) string {

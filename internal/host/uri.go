@@ -193,7 +193,7 @@ func (t *target) check() error {
 		return fmt.Errorf("the libvirt URI names no host; write qemu+%s://HOST/system", t.conn)
 	case t.conn != overSSH && t.user != "":
 		return fmt.Errorf("the libvirt URI names a user, and the connection %s knows none", t.conn)
-	case strings.HasPrefix(t.host, "-") || strings.ContainsAny(t.host, " \t\r\n\x00/"):
+	case strings.HasPrefix(t.host, "-") || strings.ContainsFunc(t.host, notInHostNames):
 		return errors.New("the libvirt URI names a host that cannot be one")
 	case strings.HasPrefix(t.user, "-") || strings.ContainsAny(t.user, " \t\r\n\x00"):
 		return errors.New("the libvirt URI names a user that cannot be one")
@@ -209,6 +209,12 @@ func (t *target) check() error {
 		return errors.New("the libvirt URI's parameter \"socket\" is longer than a socket's path can be (107 bytes)")
 	}
 	return nil
+}
+
+// notInHostNames: what no name or address of a host has in it, and what could do harm where an error tells
+// people which command to run.
+func notInHostNames(r rune) bool {
+	return r < 0x80 && !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:%", r))
 }
 
 // driverURI is what the daemon is asked to open.

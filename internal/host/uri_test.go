@@ -60,6 +60,7 @@ func TestURIsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		"qemu+ssh://host/system?socket=/a%0Ab":                    "control character",
 		"qemu+ssh://host/system?a;b":                              "malformed parameters",
 		"qemu+ssh://-oProxyCommand=x/system":                      "cannot be one",
+		"qemu+ssh://$(reboot)/system":                             "cannot be one",
 		"qemu+ssh://host/system#x":                                "#",
 		"test+tcp://host":                                         "needs a path",
 		"qemu+unix:///system?socket=/" + strings.Repeat("x", 120): "107",
