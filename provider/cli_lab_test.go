@@ -67,6 +67,10 @@ func TestCLIInterruptStopsTheMove(t *testing.T) {
 				t.Errorf("terraform ended %s after the signal", took)
 			}
 			w.contains(out.String(), "Guest Was Not Moved")
+			t.Logf("terraform ended %s after the signal", time.Since(signalled))
+			if gap, err := g.LongestGap(ctx, signalled); err == nil {
+				t.Logf("longest gap since the signal: %+v, at +%s", gap, gap.From.Sub(signalled))
+			}
 			w.contains(out.String(), "on alpha")
 			mustRun(t, l, g, "alpha")
 			after := w.state()
