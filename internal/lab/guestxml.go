@@ -29,7 +29,7 @@ var domainXML = template.Must(template.New("domain").Funcs(template.FuncMap{"x":
   <on_crash>preserve</on_crash>
   {{.Elements}}
   <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <emulator>{{x .Emulator}}</emulator>
 {{- if .Disk}}
     <disk type='network' device='disk'>
       <driver name='qemu' type='raw' cache='none'/>
@@ -71,10 +71,10 @@ func (g *Guest) xml() (string, error) {
 	var out strings.Builder
 	err := domainXML.Execute(&out, struct {
 		GuestConfig
-		BootDir, CommandLine, DiskHost, LocalDiskPath, MAC, ConsolePath, PortPath string
-		DiskPort                                                                  int
+		BootDir, Emulator, CommandLine, DiskHost, LocalDiskPath, MAC, ConsolePath, PortPath string
+		DiskPort                                                                            int
 	}{
-		GuestConfig: g.GuestConfig, BootDir: bootDir, CommandLine: g.commandLine(), DiskHost: g.lab.Controller.String(), DiskPort: diskPort,
+		GuestConfig: g.GuestConfig, BootDir: bootDir, Emulator: g.lab.boot.emulator, CommandLine: g.commandLine(), DiskHost: g.lab.Controller.String(), DiskPort: diskPort,
 		LocalDiskPath: g.localDiskPath(), MAC: g.mac(), ConsolePath: g.consolePath(), PortPath: g.portPath(),
 	})
 	return out.String(), err

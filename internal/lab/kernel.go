@@ -23,8 +23,9 @@ var guestModules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_co
 
 // bootFiles are what a guest boots.
 type bootFiles struct {
-	kernel string // path of vmlinuz
-	image  string // path of the initial RAM file system
+	kernel   string // path of vmlinuz
+	image    string // path of the initial RAM file system
+	emulator string // path of the program that runs QEMU (folder qemu says why there is one)
 }
 
 // fetchKernel downloads Debian's cloud kernel into the cache, unless it is there, and unpacks

@@ -56,11 +56,12 @@ type Lab struct {
 
 // saved is what Attach needs to know of a lab that another process started.
 type saved struct {
-	Name    string
-	Network netip.Prefix
-	Hosts   []string
-	Kernel  string
-	Image   string
+	Name     string
+	Network  netip.Prefix
+	Hosts    []string
+	Kernel   string
+	Image    string
+	Emulator string
 }
 
 // A lab's name has no dash, so that the name of a namespace can be read back; eleven letters are
@@ -106,6 +107,10 @@ func Start(ctx context.Context, config Config) (_ *Lab, err error) {
 	}
 	program, err := buildProgram(ctx, "cmd")
 	if err != nil {
+		return nil, err
+	}
+
+	if boot.emulator, err = buildProgram(ctx, "qemu"); err != nil {
 		return nil, err
 	}
 
@@ -172,7 +177,7 @@ func Attach(name string) (*Lab, error) {
 		return nil, fmt.Errorf("lab %q: %w", name, err)
 	}
 	l.setNetwork(s.Network)
-	l.boot = bootFiles{kernel: s.Kernel, image: s.Image}
+	l.boot = bootFiles{kernel: s.Kernel, image: s.Image, emulator: s.Emulator}
 	for i, hostName := range s.Hosts {
 		host := l.newHost(i, hostName)
 		if err := host.attach(); err != nil {
@@ -192,7 +197,7 @@ func newLab(name string, log Logger) *Lab {
 }
 
 func (l *Lab) save() error {
-	s := saved{Name: l.Name, Network: l.Network, Kernel: l.boot.kernel, Image: l.boot.image}
+	s := saved{Name: l.Name, Network: l.Network, Kernel: l.boot.kernel, Image: l.boot.image, Emulator: l.boot.emulator}
 	for _, host := range l.Hosts {
 		s.Hosts = append(s.Hosts, host.Name)
 	}

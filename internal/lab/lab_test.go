@@ -73,6 +73,9 @@ func TestAGuestMovesToAndFroUnharmed(t *testing.T) {
 			since := time.Now()
 			virshMove(t, g, from, to, options...)
 			mustBeGood(t, g)
+			if err := g.VerifyMemory(labtest.Context(t, time.Minute)); err != nil {
+				t.Fatalf("after a move by %s: %v", name, err)
+			}
 			health, err := g.Health(t.Context(), since)
 			if err != nil {
 				t.Fatal(err)
@@ -98,10 +101,6 @@ func TestAGuestMovesToAndFroUnharmed(t *testing.T) {
 			from, to = to, from
 		}
 	}
-	if err := g.VerifyMemory(labtest.Context(t, time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	mustBeGood(t, g)
 }
 
 func TestCheckNoticesAGuestThatWasStartedAgainElsewhere(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 const page = 4096
 
 // pattern knows what every filled page must hold, so that a page that a migration spoiled is
-// noticed. The first word of a page is left out: dirtying rewrites it.
+// noticed. The first word of a page counts how often it was dirtied: that is known as well, and it
+// is how a write that was made while the guest moved, and got lost, comes to light.
 type pattern struct {
 	random int    // bytes of each page that do not compress
 	marker string // repeated through the page when set
@@ -58,23 +59,35 @@ func (s *self) holdMemory(config settings, ready func()) {
 	}
 	for at := 0; at < size; at += page {
 		p.write(memory[at:at+page], uint64(at/page))
+		binary.LittleEndian.PutUint64(memory[at:], 0)
 		s.filled.Add(page)
 	}
 	ready()
 
 	pages := size / page
 	expected := make([]byte, page)
+	var written, read int // the next page to dirty, to check
+	var rounds uint64     // how often all pages were dirtied
 	check := func(index int) {
 		p.write(expected, uint64(index))
-		if string(expected[8:]) != string(memory[index*page+8:(index+1)*page]) {
+		times := rounds
+		if index < written {
+			times++
+		}
+		found := memory[index*page : (index+1)*page]
+		if got := binary.LittleEndian.Uint64(found); got != times {
+			s.memoryErrors.Add(1)
+			s.complain("memory page %d was dirtied %d times and shows %d", index, times, got)
+			binary.LittleEndian.PutUint64(found, times)
+		}
+		if string(expected[8:]) != string(found[8:]) {
 			s.memoryErrors.Add(1)
 			s.complain("memory page %d is not what was written", index)
 		}
 		s.memoryChecked.Add(1)
 	}
 	const busy, quiet = 10 * time.Millisecond, 50 * time.Millisecond
-	var written, read int // the next page to dirty, to check
-	var debt int64        // bytes that ought to be dirtied already
+	var debt int64 // bytes that ought to be dirtied already
 	last := monotonic()
 	for {
 		rate := s.dirtyRate.Load() << 20
@@ -90,7 +103,9 @@ func (s *self) holdMemory(config settings, ready func()) {
 		for ; debt >= page; debt -= page {
 			word := memory[written*page:]
 			binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)+1)
-			written = (written + 1) % pages
+			if written++; written == pages {
+				written, rounds = 0, rounds+1
+			}
 			s.dirtied.Add(page)
 		}
 		if s.verify.CompareAndSwap(true, false) {
