@@ -17,7 +17,12 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "lines"
 
-    def _line(self, result, **_):
-        print(json.dumps(result._result, default=str), flush=True)
+    def _line(self, result, failed):
+        # what a callback is given has been rid of this one key
+        print(json.dumps(dict(result._result, failed=failed), default=str), flush=True)
 
-    v2_runner_on_ok = v2_runner_on_failed = v2_runner_on_unreachable = v2_runner_on_skipped = _line
+    def v2_runner_on_ok(self, result):
+        self._line(result, False)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._line(result, True)
