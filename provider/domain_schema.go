@@ -50,12 +50,7 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host.",
 				Attributes:          migrationAttributes(),
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, Update: true,
-				CreateDescription: "Bound of adopting the guest, with a move that needs; a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory.",
-				UpdateDescription: "Bound of a move, waiting for a free place included; a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory. " +
-					"When it passes before the guest has switched over, the move is aborted and the guest goes on where it was.",
-			}),
+			"timeouts": timeoutsAttribute(ctx),
 			"state": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "State of the guest in libvirt's words, such as `running (booted)` or `paused (user)`.",
@@ -70,6 +65,19 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			},
 		},
 	}
+}
+
+func timeoutsAttribute(ctx context.Context) schema.Attribute {
+	const standard = "a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory."
+	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+		Create: true, CreateDescription: "Bound of adopting the guest, with the move that this may need: " + standard,
+		Update: true, UpdateDescription: "Bound of a move, with the wait for a free place: " + standard,
+	})
+	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = "How long a move may take. When the time passes before the guest has switched over, the move is aborted and the guest goes on where it was."
+		return nested
+	}
+	return attribute
 }
 
 func migrationAttributes() map[string]schema.Attribute {

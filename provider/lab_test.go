@@ -153,3 +153,21 @@ func mustRun(t *testing.T, l *lab.Lab, g *lab.Guest, on string) {
 		t.Error(err)
 	}
 }
+
+// mustComeToRun is mustRun with patience: right after an interrupted move, on a machine that is busy with
+// other labs, an emulated guest may get no CPU for longer than its check waits.
+func mustComeToRun(ctx context.Context, t *testing.T, l *lab.Lab, g *lab.Guest, on string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		err := runs(ctx, l, g, on)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		t.Log(err)
+	}
+}

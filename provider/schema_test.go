@@ -63,7 +63,7 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 	var visit func(path string, attributes []*tfprotov6.SchemaAttribute)
 	visit = func(path string, attributes []*tfprotov6.SchemaAttribute) {
 		for _, a := range attributes {
-			if a.Description == "" && a.Name != "timeouts" {
+			if a.Description == "" {
 				t.Errorf("%s%s has no description", path, a.Name)
 			}
 			if a.NestedType != nil {
