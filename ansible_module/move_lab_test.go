@@ -27,7 +27,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 		"plain, peer to peer":         {lab.TLS, vars{"transport": "plain", "allow_plain": true, "control": "peer_to_peer"}, migration.TransportPlain, migration.ControlPeerToPeer},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := startGuest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 8, Disk: true, NIC: true})
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 8, Disk: true, NIC: true})
 			options := moveVars(l, g, "beta", vars{"hosts": hostVars(l, c.kind)})
 			if c.migration != nil {
 				options["migration"] = c.migration
@@ -76,7 +76,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 
 func TestExamplePlaybookMovesAGuestThereAndBack(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", Disk: true, NIC: true})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, NIC: true})
 	hosts, err := json.Marshal(vars{"libvirt_hosts": hostVars(l, lab.SSH), "guest": g.Name})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestExamplePlaybookMovesAGuestThereAndBack(t *testing.T) {
 
 func TestCheckModeSaysWhatWouldHappenAndTouchesNothing(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", Disk: true})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
 	for name, c := range map[string]struct {
 		options vars
 		moves   bool
@@ -123,7 +123,7 @@ func TestCheckModeSaysWhatWouldHappenAndTouchesNothing(t *testing.T) {
 
 func TestAsyncTaskReturnsTheSame(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64})
 	all := play(labtest.Context(t, time.Minute), t, nil, vars{module: moveVars(l, g, "beta", nil), "async": 60, "poll": 1})
 	last := all[len(all)-1]
 	if last.Failed || !last.Changed || last.LastMigration == nil || last.Fields["ansible_job_id"] == nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -122,24 +121,6 @@ func playOne(t *testing.T, options vars, flags ...string) returned {
 		t.Fatalf("one task returned %d results", len(all))
 	}
 	return all[0]
-}
-
-// startGuest starts a guest that goes with the test.
-//
-// QEMU before 9.0 loses stores of a guest that migrates without KVM: reading the dirty pages of a memory
-// block that is a multiple of 256 KiB, it forgets to tell the virtual CPU. After some moves the guest's
-// kernel panics, whoever migrates it. So these guests' memory is a little larger.
-func startGuest(t *testing.T, c lab.GuestConfig) *lab.Guest {
-	t.Helper()
-	c.MemoryMiB = 256
-	memory := int64(c.MemoryMiB)<<20 + 8<<10
-	args := []string{"-object", fmt.Sprintf(`{"qom-type":"memory-backend-ram","id":"odd.ram","size":%d}`, memory), "-machine", "memory-backend=odd.ram", "-m", fmt.Sprintf("%dk", memory>>10)}
-	c.Elements += "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
-	for _, arg := range args {
-		c.Elements += "<qemu:arg value='" + arg + "'/>"
-	}
-	c.Elements += "</qemu:commandline>"
-	return labtest.Guest(t, c)
 }
 
 // mustRun asserts that the guest runs on exactly the named host, unharmed, as virsh and the guest's own

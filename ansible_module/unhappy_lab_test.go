@@ -30,8 +30,8 @@ func with(l *lab.Lab, host string, option string, value any) vars {
 
 func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 	l := labtest.Lab(t)
-	good := startGuest(t, lab.GuestConfig{Name: "good", Host: "alpha", Disk: true})
-	local := startGuest(t, lab.GuestConfig{Name: "local", Host: "alpha", LocalDisk: true})
+	good := labtest.Guest(t, lab.GuestConfig{Name: "good", Host: "alpha", Disk: true})
+	local := labtest.Guest(t, lab.GuestConfig{Name: "local", Host: "alpha", LocalDisk: true})
 	garbage := filepath.Join(t.TempDir(), "id_garbage")
 	if err := os.WriteFile(garbage, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 
 func TestCheckModeFailsWhereTheMoveWould(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", LocalDisk: true})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", LocalDisk: true})
 	r := playOne(t, moveVars(l, g, "beta", nil), "--check")
 	if !r.Failed || r.Phase != migration.PhaseDecide || r.Host != "alpha" || r.Hint == "" || !strings.Contains(r.Msg, "local disk") {
 		t.Errorf("returned %+v", r)
@@ -137,14 +137,14 @@ func TestSignalInMidCopyLeavesTheGuestWhereItWas(t *testing.T) {
 		signal  syscall.Signal
 	}{{"controller", syscall.SIGTERM}, {"controller", syscall.SIGINT}, {"controller", syscall.SIGHUP}, {"peer_to_peer", syscall.SIGTERM}} {
 		t.Run(c.control+" "+c.signal.String(), func(t *testing.T) {
-			g := startGuest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
 			compare := mustTouchNothing(t)
 			ctx := labtest.Context(t, time.Minute)
 			var out strings.Builder
 			cmd := exec.CommandContext(ctx, program, writeOptions(t, moveVars(l, g, "beta", vars{
-				"migration": vars{"control": c.control, "bandwidth_mib_per_second": 8},
+				"migration": vars{"control": c.control, "bandwidth_mib_per_second": 8}, "_ansible_verbosity": 4,
 			})))
-			cmd.Stdout = &out
+			cmd.Stdout, cmd.Stderr = &out, t.Output() // with the engine's log, for when this fails
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +170,7 @@ func TestSignalInMidCopyLeavesTheGuestWhereItWas(t *testing.T) {
 // does.
 func TestCtrlCOfAnsibleLeavesTheGuestWhereItWas(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
 	compare := mustTouchNothing(t)
 	ctx := labtest.Context(t, time.Minute)
 	cmd := ansible(ctx, t, "ansible-playbook", writePlay(t, vars{module: moveVars(l, g, "beta", vars{"migration": vars{"bandwidth_mib_per_second": 8}})}))
@@ -227,7 +227,7 @@ func poll(t *testing.T, look func() (so bool, otherwise string)) {
 
 func TestTimeoutAbortsAMoveThatIsTooSlow(t *testing.T) {
 	l := labtest.Lab(t)
-	g := startGuest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128})
 	compare := mustTouchNothing(t)
 	r := playOne(t, moveVars(l, g, "beta", vars{"timeout_seconds": "4", "migration": vars{"bandwidth_mib_per_second": "4"}}))
 	compare()
