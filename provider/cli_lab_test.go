@@ -25,7 +25,7 @@ func TestCLIPlanTellsBeforehand(t *testing.T) {
 		strings.Replace(domain(g.Name, "alpha"), `"test"`, `"again"`, 1))
 	out := w.must("plan", "-no-color")
 	w.contains(out, "Warning: Guest Will Be Moved")
-	w.contains(out, `Guest "told" is on alpha and will be moved live to beta by plain, because`)
+	w.contains(out, `Guest "told" is on alpha and will be moved live to beta by plain: asked for`)
 	w.contains(out, `Warning: The memory of guest "told" will cross the network unencrypted`)
 	if n := strings.Count(out, `Warning: Host "gone" did not answer`); n != 1 {
 		t.Errorf("the silent host is named %d times, want once:\n%s", n, out)

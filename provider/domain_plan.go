@@ -130,7 +130,7 @@ func announce(p migration.Plan, adopted bool) diag.Diagnostics {
 	}
 	if adopted {
 		diags.AddAttributeWarning(path.Root("host"), "Guest Will Be Moved",
-			fmt.Sprintf("Guest %q is on %s and will be moved live to %s by %s, because %s. To adopt it where it is, set host to %q.",
+			fmt.Sprintf("Guest %q is on %s and will be moved live to %s by %s: %s. To adopt it where it is, set host to %q.",
 				p.Name, p.From, p.To, p.Transport, p.Reason, p.From))
 	}
 	return diags
