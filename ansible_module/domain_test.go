@@ -181,3 +181,32 @@ func TestInvocationHidesPasswordsAndLeavesOutWhatWasNotGiven(t *testing.T) {
 		t.Error("the options themselves were changed")
 	}
 }
+
+func TestLogIsWrittenFromThreeVsOnAndNeverUnderNoLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		task  task
+		wants string
+	}{
+		"by default": {task{}, ""},
+		"-vv":        {task{Verbosity: 2}, ""},
+		"-vvv":       {task{Verbosity: 3}, "told"},
+		"-vvvv":      {task{Verbosity: 4}, "told whispered"},
+		"no_log":     {task{Verbosity: 4, NoLog: true}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			l := logger(c.task, &out)
+			l.Info("told")
+			l.Debug("whispered")
+			var got []string
+			for _, word := range []string{"told", "whispered"} {
+				if strings.Contains(out.String(), word) {
+					got = append(got, word)
+				}
+			}
+			if strings.Join(got, " ") != c.wants {
+				t.Errorf("wrote %q, want %s", out.String(), c.wants)
+			}
+		})
+	}
+}
