@@ -27,5 +27,8 @@
 //   - Nothing here is linked into a shipped program.
 //
 // Everything needs root on Linux. Hosts run QEMU without KVM: /dev/kvm is hidden in them, because
-// on many virtual machines it opens and yet boots nothing.
+// on many virtual machines it opens and yet boots nothing. Emulated guests have a weakness of their
+// own when they move; folder qemu says which, and what the lab does about it.
+//
+// Tests of other packages come in through package labtest.
 package lab

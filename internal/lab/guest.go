@@ -43,6 +43,12 @@ type GuestConfig struct {
 	NIC       bool // a network interface with an open TCP session
 	LocalDisk bool // a qcow2 image on the host's own disk; the guest leaves it alone
 
+	// StockMemory runs the guest with Debian's QEMU as it is and memory of exactly MemoryMiB, for
+	// measurements of large guests: what folder qemu does against lost writes costs QEMU about
+	// half a second per GiB and move. In exchange a guest may, rarely, arrive damaged, the sooner
+	// the more it writes; Check and VerifyMemory notice.
+	StockMemory bool
+
 	Transient bool // not defined, only running
 	Autostart bool
 	Paused    bool // started but held before its first instruction: no beat will come

@@ -68,13 +68,17 @@ func escape(text string) (string, error) {
 
 // xml returns the guest's definition.
 func (g *Guest) xml() (string, error) {
+	emulator := g.lab.boot.emulator
+	if g.StockMemory {
+		emulator = "/usr/bin/qemu-system-x86_64"
+	}
 	var out strings.Builder
 	err := domainXML.Execute(&out, struct {
 		GuestConfig
 		BootDir, Emulator, CommandLine, DiskHost, LocalDiskPath, MAC, ConsolePath, PortPath string
 		DiskPort                                                                            int
 	}{
-		GuestConfig: g.GuestConfig, BootDir: bootDir, Emulator: g.lab.boot.emulator, CommandLine: g.commandLine(), DiskHost: g.lab.Controller.String(), DiskPort: diskPort,
+		GuestConfig: g.GuestConfig, BootDir: bootDir, Emulator: emulator, CommandLine: g.commandLine(), DiskHost: g.lab.Controller.String(), DiskPort: diskPort,
 		LocalDiskPath: g.localDiskPath(), MAC: g.mac(), ConsolePath: g.consolePath(), PortPath: g.portPath(),
 	})
 	return out.String(), err
@@ -88,6 +92,9 @@ func (g *Guest) commandLine() string {
 	}
 	if g.Marker != "" {
 		words = append(words, "lab.marker="+encoded(g.Marker))
+	}
+	if g.StockMemory {
+		words = append(words, "lab.flush=often")
 	}
 	if g.Disk {
 		words = append(words, "lab.disk=/dev/vda")

@@ -103,18 +103,26 @@ func main() {
 		go part(func() { s.working.Add(-1) })
 	}
 	go s.obey(port)
-	s.beatForEver(port)
+	flushEvery := uint64(beat.StatusEvery)
+	if config["flush"] == "often" {
+		flushEvery = 1
+	}
+	s.beatForEver(port, flushEvery)
 }
 
 // beatForEver owns the heartbeat. A late beat moves all later ones: there is never a burst that
 // would hide how long nothing was sent.
-func (s *self) beatForEver(port *os.File) {
+func (s *self) beatForEver(port *os.File, flushEvery uint64) {
 	runtime.LockOSThread()
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 10}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
 		s.complain("real-time priority: %v", err)
 	}
 	fd := int(port.Fd())
+	translations, err := newFlusher()
+	if err != nil {
+		s.complain("memory for flushing: %v", err)
+	}
 	var line []byte
 	next := monotonic()
 	for seq := uint64(1); ; seq++ {
@@ -129,6 +137,11 @@ func (s *self) beatForEver(port *os.File) {
 				break
 			}
 			rest = rest[max(n, 0):]
+		}
+		if seq%flushEvery == 0 {
+			if err := translations.flush(); err != nil {
+				s.complain("flush: %v", err)
+			}
 		}
 		next += beat.Interval
 		if now := monotonic(); now > next {
