@@ -63,6 +63,7 @@ func (r *run) controller(ctx context.Context) error {
 	}
 	finish, cancel := context.WithTimeout(steady, finishPatience)
 	defer cancel()
+	r.finishing = time.Now()
 	_, finished, err := r.dst.Finish(finish, finishParams, performed, r.recipe.destinationFlags(), false)
 	r.ran = time.Now()
 	if err != nil {
@@ -72,7 +73,9 @@ func (r *run) controller(ctx context.Context) error {
 	if aborted != nil {
 		r.warnings = append(r.warnings, fmt.Sprintf("%v, but the switchover had happened: the move was completed", aborted))
 	}
-	r.sourceStamp, r.destinationStamp = stampOf(performed), stampOf(finished)
+	if ms, known := clockDelta(finished); known {
+		r.clockDelta = &ms
+	}
 	r.confirm(steady, params, finished, false)
 	return nil
 }

@@ -2,48 +2,31 @@ package migration
 
 import (
 	"bytes"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/beevik/etree"
 )
 
-// clockStamp is a host's own wall clock, in milliseconds of the Unix era, as libvirt wrote it into a
-// migration cookie, and the moment at which that cookie arrived here.
-type clockStamp struct {
-	hostMS int64
-	at     time.Time
-}
+// maxCookie is libvirt's own limit of a migration cookie.
+const maxCookie = 4 << 20
 
-// stampOf reads the time of sending out of a cookie. libvirt puts it beside the statistics of the job
-// (element statistics, sent; https://gitlab.com/libvirt/libvirt/-/blob/master/src/qemu/qemu_migration_cookie.c).
-// A cookie without it, or one that cannot be read, gives a stamp that is not known.
-func stampOf(cookie []byte) clockStamp {
-	now := time.Now()
-	if len(cookie) > 4<<20 {
-		return clockStamp{}
+// clockDelta reads, out of the cookie the destination returns at the end, by how many milliseconds its
+// clock was ahead of the source's time stamp when that arrived. libvirt keeps it beside the statistics
+// of the job (https://gitlab.com/libvirt/libvirt/-/blob/master/src/qemu/qemu_migration_cookie.c), and
+// there, other than in the statistics it reports, also when it is negative.
+func clockDelta(cookie []byte) (ms int64, known bool) {
+	if len(cookie) > maxCookie {
+		return 0, false
 	}
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(bytes.TrimRight(cookie, "\x00")); err != nil {
-		return clockStamp{}
-	}
-	sent := doc.FindElement("//statistics/sent")
-	if sent == nil {
-		return clockStamp{}
-	}
-	ms, ok := parseMS(sent.Text())
-	if !ok {
-		return clockStamp{}
-	}
-	return clockStamp{hostMS: ms, at: now}
-}
-
-func (c clockStamp) known() bool { return c.hostMS != 0 }
-
-// skew is how far the destination's clock is ahead of the source's: the difference of the stamps, less
-// the time that passed here between them.
-func skew(source, destination clockStamp) (ms int64, known bool) {
-	if !source.known() || !destination.known() {
 		return 0, false
 	}
-	return destination.hostMS - source.hostMS - destination.at.Sub(source.at).Milliseconds(), true
+	delta := doc.FindElement("//statistics/delta")
+	if delta == nil {
+		return 0, false
+	}
+	ms, err := strconv.ParseInt(strings.TrimSpace(delta.Text()), 10, 64)
+	return ms, err == nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
@@ -16,10 +14,6 @@ type figures struct {
 	sourceCPU, destinationCPU       *CPU
 	sourceCPUErr, destinationCPUErr error
 }
-
-// qemuDirtyRateMS is the length of a copy in which QEMU has had the time for a dirty rate: it counts the
-// pages between two looks at least one second apart. Before that it says 0, which is not true.
-const qemuDirtyRateMS = 2500
 
 // readCompleted fetches the job's statistics from the destination; the source forgets them with the
 // domain.
@@ -86,18 +80,32 @@ func (r *run) durations(res *Result, miss func(figure, why string)) {
 			miss("downtime_ms", noEvent)
 		}
 	}
-	if ms, known := skew(r.sourceStamp, r.destinationStamp); known {
+	r.clockSkew(res, miss)
+}
+
+// handoverLimit is how long the source's last word may take to the destination for the two clocks still
+// to be compared by it.
+const handoverLimit = 500 * time.Millisecond
+
+// clockSkew is how far the destination's clock is ahead of the source's. The destination notes what its
+// own clock shows when the source's last time stamp arrives. That contains the way of the stamp, which
+// under controller goes through this machine, and is taken off as far as it can be seen from here. Under
+// peer_to_peer only the reported statistics tell, as the difference of the elapsed time with and without
+// it, and not when it is negative.
+func (r *run) clockSkew(res *Result, miss func(figure, why string)) {
+	c := r.completed
+	switch {
+	case r.clockDelta != nil && r.ran.Sub(r.performed) > handoverLimit:
+		miss("clock_skew_ms", "the switchover took too long for the hosts' clocks to be compared")
+	case r.clockDelta != nil:
+		ms := *r.clockDelta - r.finishing.Sub(r.performed).Milliseconds()
 		res.ClockSkewMS = &ms
-		return
-	}
-	// the destination's statistics hold the skew as the difference of two of their figures, unless its
-	// clock is behind
-	if c := r.completed; c != nil && c.DowntimeMS != nil && c.DowntimeNetMS != nil {
-		ms := int64(*c.DowntimeMS) - int64(*c.DowntimeNetMS)
+	case r.plan.Control == ControlPeerToPeer && c != nil && c.ElapsedMS != nil && c.ElapsedNetMS != nil:
+		ms := int64(*c.ElapsedMS) - int64(*c.ElapsedNetMS)
 		res.ClockSkewMS = &ms
-		return
+	default:
+		miss("clock_skew_ms", "libvirt told nothing from which it could be known")
 	}
-	miss("clock_skew_ms", "libvirt told nothing from which it could be known")
 }
 
 func (r *run) jobFigures(res *Result, miss func(figure, why string)) {
@@ -118,18 +126,19 @@ func (r *run) jobFigures(res *Result, miss func(figure, why string)) {
 		{"memory_total_bytes", &res.MemoryTotalBytes, job.MemoryTotalBytes},
 		{"transferred_bytes", &res.TransferredBytes, job.MemoryProcessedBytes},
 		{"iterations", &res.Iterations, job.Iterations},
-		{"dirty_bytes_per_second", &res.DirtyBytesPerSecond, product(job.DirtyPagesPerSecond, job.PageSizeBytes)},
 	} {
-		if fig.name == "dirty_bytes_per_second" && fig.from != nil && *fig.from == 0 && (res.CopyMS == nil || *res.CopyMS < qemuDirtyRateMS) {
-			miss(fig.name, "QEMU counts it over a second, and the copy ended before it had a figure")
-			continue
-		}
 		if fig.from == nil || *fig.from > math.MaxInt64 {
 			miss(fig.name, why)
 			continue
 		}
 		v := int64(*fig.from)
 		*fig.to = &v
+	}
+	if r.dirtyBytesPerSecond != nil {
+		v := int64(*r.dirtyBytesPerSecond)
+		res.DirtyBytesPerSecond = &v
+	} else {
+		miss("dirty_bytes_per_second", "QEMU counts it over a second, and the copy ended before it had a figure")
 	}
 	if res.TransferredBytes != nil && res.CopyMS != nil && *res.CopyMS > 0 {
 		v := int64(float64(*res.TransferredBytes) / float64(*res.CopyMS) * 1000)
@@ -154,9 +163,4 @@ func between(a, b time.Time) *int64 {
 	}
 	ms := b.Sub(a).Milliseconds()
 	return &ms
-}
-
-func parseMS(text string) (int64, bool) {
-	ms, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	return ms, err == nil && ms > 0
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ var labOnce struct {
 	lab *lab.Lab
 	err error
 }
+
+// guestNumber names the guests nobody cares to name.
+var guestNumber atomic.Int64
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childRequest) != "" {
@@ -120,9 +124,7 @@ func testLog(t *testing.T) hclog.Logger {
 func startGuest(t *testing.T, l *lab.Lab, c lab.GuestConfig) *lab.Guest {
 	t.Helper()
 	if c.Name == "" {
-		c.Name = strings.ToLower(strings.NewReplacer("/", "-", " ", "-", "_", "-", "#", "").Replace(t.Name()))
-		c.Name = c.Name[max(0, len(c.Name)-40):]
-		c.Name = strings.Trim(c.Name, "-")
+		c.Name = fmt.Sprintf("g%d", guestNumber.Add(1))
 	}
 	g, err := l.StartGuest(within(t, time.Minute), c)
 	if err != nil {

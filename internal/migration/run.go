@@ -29,13 +29,15 @@ type run struct {
 	listening           sync.WaitGroup
 
 	// Instants of this machine's monotonic clock; zero when they did not come.
-	began, performing, performed, ran time.Time
-	// sourceStamp and destinationStamp are the hosts' own clocks, for the skew between them.
-	sourceStamp, destinationStamp clockStamp
+	began, performing, performed, finishing, ran time.Time
+	// clockDelta is what the destination's last cookie says of the two hosts' clocks, in milliseconds.
+	clockDelta *int64
 	// completed are the statistics the destination keeps of the job, nil with the reason.
 	completed    *host.Job
 	completedErr error
-	warnings     []string
+	// dirtyBytesPerSecond is the last rate QEMU told on the way: it tells none any more at the end.
+	dirtyBytesPerSecond *uint64
+	warnings            []string
 	// sourceLost: the connection to the source's daemon broke during the attempt.
 	sourceLost bool
 }

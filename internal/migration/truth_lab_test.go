@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -14,14 +15,14 @@ import (
 
 // truthLab shapes the link, so that the copy takes seconds and five percent of it can be told from
 // noise, and gives both hosts processors of their own.
-func truthLab(t *testing.T) *lab.Lab {
+func truthLab(t *testing.T, megabits int) *lab.Lab {
 	l := needLab(t)
 	ctx := within(t, 5*time.Minute)
-	if err := l.Shape(ctx, 400); err != nil {
+	if err := l.Shape(ctx, megabits); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := l.Shape(within(t, time.Minute), 0); err != nil {
+		if err := l.Shape(context.Background(), 0); err != nil {
 			t.Error(err)
 		}
 	})
@@ -49,11 +50,12 @@ func witnessed(t *testing.T, l *lab.Lab, control Control, delay, skew time.Durat
 	lengthened(f, delay)
 	alpha, beta := hostNamed(t, l, "alpha"), hostNamed(t, l, "beta")
 	since := time.Now()
-	stopLink := busyLink(t, alpha)
+	stopLink, stopJobs := busyLink(t, alpha), liveJobs(t, alpha, g.Name)
 	begin := time.Now()
 	o, err := f.Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control, ParallelConnections: 3}})
 	clock := time.Since(begin)
 	copyMS, sent := stopLink()
+	dirtyRates := stopJobs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +67,7 @@ func witnessed(t *testing.T, l *lab.Lab, control Control, delay, skew time.Durat
 	w := witness{
 		clockMS: float64(clock.Milliseconds()), copyMS: copyMS, sentBytes: sent, gapMS: float64(gap.Length.Milliseconds()),
 		virsh: virshJob(t, beta, g.Name), idle: map[string]float64{}, skewMS: float64(skew.Milliseconds()), connections: 3, cpus: 2,
+		dirtyRates: dirtyRates, lengthened: delay > 0,
 	}
 	for name, idle := range truthIdle {
 		w.idle[name] = 100 * idle
@@ -75,7 +78,7 @@ func witnessed(t *testing.T, l *lab.Lab, control Control, delay, skew time.Durat
 }
 
 func TestFiguresAreTrue(t *testing.T) {
-	l := truthLab(t)
+	l := truthLab(t, 400)
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
 			var downtimes, over []float64
@@ -102,7 +105,8 @@ func TestFiguresAreTrue(t *testing.T) {
 			if wrong := checkTruth(r, w); len(wrong) > 0 {
 				t.Errorf("with a long switchover, not true:\n%s", strings.Join(wrong, "\n"))
 			}
-			if r.DowntimeMS == nil || math.Abs(float64(*r.DowntimeMS)-downtimes[1]-1000) > 100 {
+			noise := downtimes[2] - downtimes[0]
+			if r.DowntimeMS == nil || math.Abs(float64(*r.DowntimeMS)-downtimes[1]-1000) > 100+noise {
 				t.Errorf("downtime %v with one second more, %v without", r.DowntimeMS, downtimes)
 			}
 			catchMutants(t, r, w)
@@ -118,6 +122,9 @@ func catchMutants(t *testing.T, r *Result, w witness) {
 	mutate = func(path string, v reflect.Value) {
 		switch v.Kind() {
 		case reflect.Struct:
+			if v.Type() == reflect.TypeFor[time.Time]() {
+				return
+			}
 			for i := range v.NumField() {
 				tag := v.Type().Field(i).Tag.Get("json")
 				mutate(strings.Trim(path+"."+tag, "."), v.Field(i))
@@ -155,7 +162,7 @@ func catchMutants(t *testing.T, r *Result, w witness) {
 
 // TestFiguresStayTrueWithAClockOff puts the clock of the destination's daemon 7 s off, in both directions.
 func TestFiguresStayTrueWithAClockOff(t *testing.T) {
-	l := truthLab(t)
+	l := truthLab(t, 160) // libvirt has no elapsed time for a job shorter than the clocks are apart
 	for _, off := range []time.Duration{7 * time.Second, -7 * time.Second} {
 		for _, control := range []Control{ControlController, ControlPeerToPeer} {
 			t.Run(off.String()+"_"+string(control), func(t *testing.T) {
@@ -164,20 +171,14 @@ func TestFiguresStayTrueWithAClockOff(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() {
-					if err := hostNamed(t, l, "beta").ShiftClock(within(t, time.Minute), 0); err != nil {
+					if err := hostNamed(t, l, "beta").ShiftClock(context.Background(), 0); err != nil {
 						t.Error(err)
 					}
 				})
 				r, w := witnessed(t, l, control, 0, off)
 				wrong := checkTruth(r, w)
-				if off < 0 {
-					// libvirt itself has no elapsed time then, and under peer_to_peer nobody has the skew
-					wrong = slices.DeleteFunc(wrong, func(s string) bool {
-						return strings.HasPrefix(s, "total_ms") || control == ControlPeerToPeer && strings.HasPrefix(s, "clock_skew_ms is missing")
-					})
-					if r.TotalMS == nil || float64(*r.TotalMS) > w.clockMS || float64(*r.TotalMS) < w.copyMS {
-						t.Errorf("total_ms %v is not between the copy's %.0f and the clock's %.0f", r.TotalMS, w.copyMS, w.clockMS)
-					}
+				if off < 0 && control == ControlPeerToPeer { // then the two daemons keep it to themselves
+					wrong = slices.DeleteFunc(wrong, func(s string) bool { return strings.HasPrefix(s, "clock_skew_ms is missing") })
 				}
 				if len(wrong) > 0 {
 					t.Errorf("not true:\n%s", strings.Join(wrong, "\n"))

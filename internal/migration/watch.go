@@ -100,6 +100,7 @@ func (r *run) watchJob(ctx context.Context) {
 		if err != nil || job.Kind != host.JobMigrationOut || job.MemoryProcessedBytes == nil {
 			continue
 		}
+		r.noteDirtyRate(job)
 		p := Progress{
 			MemoryTotalBytes: job.MemoryTotalBytes, MemoryRemainingBytes: job.MemoryRemainingBytes,
 			MemoryProcessedBytes: job.MemoryProcessedBytes, BytesPerSecond: job.MemoryBytesPerSecond, Iterations: job.Iterations,
@@ -112,6 +113,14 @@ func (r *run) watchJob(ctx context.Context) {
 			logged = time.Now()
 			r.log.Info("copying guest memory", "remaining_bytes", *job.MemoryRemainingBytes, "processed_bytes", *job.MemoryProcessedBytes)
 		}
+	}
+}
+
+// noteDirtyRate keeps the last rate QEMU has really counted: it counts over a second at least, and says 0
+// until then. A guest that runs writes something in every second, so that 0 is never its rate.
+func (r *run) noteDirtyRate(job host.Job) {
+	if rate := product(job.DirtyPagesPerSecond, job.PageSizeBytes); rate != nil && *rate > 0 {
+		r.dirtyBytesPerSecond = rate
 	}
 }
 
