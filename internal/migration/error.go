@@ -61,7 +61,10 @@ type Error struct {
 	Host string
 	// Hint says what to do next; may be empty.
 	Hint string
-	Err  error
+	// Recovered lists what an earlier, interrupted run had left and was brought to a good end before
+	// this failure.
+	Recovered []string
+	Err       error
 }
 
 // Error is one paragraph: the failure, where the guest is, what to do.
@@ -77,6 +80,9 @@ func (e *Error) Error() string {
 	}
 	if e.Hint != "" {
 		b.WriteString("; " + e.Hint)
+	}
+	for _, done := range e.Recovered {
+		b.WriteString("; before that: " + done)
 	}
 	return b.String()
 }

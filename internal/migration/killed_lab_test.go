@@ -1,7 +1,9 @@
 package migration
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +54,7 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 		for _, step := range steps {
 			t.Run(string(control)+"_"+string(step), func(t *testing.T) {
 				g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
-				cancelled, err, took := cancelAt(t, l, g, control, step)
+				cancelled, took, err := cancelAt(t, l, g, control, step)
 				if !cancelled {
 					t.Fatalf("step %s was not reached", step)
 				}
@@ -67,4 +69,25 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 			})
 		}
 	}
+}
+
+// cancelAt starts a move and cancels its context when it reaches a step. It returns how long the move
+// took to end after that.
+func cancelAt(t *testing.T, l *lab.Lab, g *lab.Guest, control Control, step Step) (reached bool, took time.Duration, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(within(t, time.Minute))
+	defer cancel()
+	var once sync.Once
+	var at time.Time
+	_, err = labFleet(t, l).Migrate(ctx, Request{
+		Guest: GuestRef{Name: g.Name}, Host: "beta",
+		// slow enough that the copy is still going on when it is cancelled
+		Options: Options{Control: control, BandwidthMiBPerSecond: 16},
+		Watch: func(p Progress) {
+			if p.Step == step {
+				once.Do(func() { at = time.Now(); cancel() })
+			}
+		},
+	})
+	return !at.IsZero(), time.Since(at), err
 }

@@ -199,3 +199,5 @@ func hostNamed(t *testing.T, l *lab.Lab, name string) *lab.Host {
 	t.Fatalf("the lab has no host %s", name)
 	return nil
 }
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }

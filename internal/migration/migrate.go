@@ -85,6 +85,16 @@ func (f *Fleet) check(req Request) error {
 // A guest that moved is always an Outcome; what went wrong after that is among its warnings. An error
 // means that the guest did not move, or that nobody can tell; it is an [Error] and says where it is.
 func (f *Fleet) Migrate(ctx context.Context, req Request) (Outcome, error) {
+	var notes []string
+	o, err := f.migrate(ctx, req, &notes)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Recovered = notes
+	}
+	return o, err
+}
+
+func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (Outcome, error) {
 	began := time.Now()
 	if err := f.check(req); err != nil {
 		return Outcome{}, err
@@ -110,6 +120,7 @@ func (f *Fleet) Migrate(ctx context.Context, req Request) (Outcome, error) {
 		return Outcome{}, err
 	}
 	notes = append(notes, flag...)
+	*recovered = notes
 	o := Outcome{Changed: len(notes) > 0}
 	if slices.Contains(v.at.keys, req.Host) {
 		o.Location, err = v.location()

@@ -44,8 +44,12 @@ type run struct {
 
 // How long the engine waits for answers that have no natural length.
 const (
-	// abortPatience is for an aborted perform to return; after that its connection is closed.
-	abortPatience = 15 * time.Second
+	// abortPatience is for an aborted perform to return; after that its connection is closed. Under
+	// peer_to_peer that would not end the job, so the daemons are given longer.
+	abortPatience     = 15 * time.Second
+	peerAbortPatience = 45 * time.Second
+	// abortAnswer is for one abort to be answered by a busy daemon.
+	abortAnswer = 10 * time.Second
 	// finishPatience is for the destination to start the guest.
 	finishPatience = 60 * time.Second
 	// confirmPatience is for the source to kill its QEMU.
@@ -140,6 +144,10 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 	if !destinationMatters {
 		lost = nil
 	}
+	patience := abortPatience
+	if r.plan.Control == ControlPeerToPeer {
+		patience = peerAbortPatience
+	}
 	var retry, give <-chan time.Time
 	for {
 		select {
@@ -153,16 +161,15 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		case <-retry:
 		case <-give:
 			r.log.Warn("the source's daemon does not answer; closing its connection")
-			_ = r.src.Close()
-			give = nil
-			continue
+			_ = r.src.Close() // which ends the call
+			return <-answer, aborted
 		}
 		if give == nil {
-			give = time.After(abortPatience)
+			give = time.After(patience)
 			r.log.Info("aborting the migration", "why", aborted)
 		}
 		// before QEMU has taken the job there is nothing to abort yet, hence again and again
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortAnswer)
 		if err := r.source.Abort(within, r.id.UUID); err != nil {
 			r.log.Debug("abort", "error", err)
 		}
@@ -220,7 +227,9 @@ func (r *run) unsettled(v view, attempt, err error) error {
 	if v.words != "" && e.GuestAt == "" {
 		e.GuestAt, e.Host = v.where()
 	}
-	if attempt != nil {
+	if attempt != nil && errors.Is(e.Err, ErrBusy) {
+		e.Err, e.Hint = fmt.Errorf("%w; the two daemons have not ended it yet", attempt), "run the same again: it waits for the end of it and goes on from there"
+	} else if attempt != nil {
 		e.Err = fmt.Errorf("%w; then, looking for the guest: %w", attempt, e.Err)
 	}
 	return e
