@@ -36,7 +36,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 			if len(all) != 2 {
 				t.Fatalf("two tasks returned %d results", len(all))
 			}
-			mustRun(t, g, "beta")
+			labtest.MustRun(t, g, "beta")
 			first, second := all[0], all[1]
 			if first.Failed || !first.Changed || first.Name != g.Name || first.UUID != g.UUID || first.Host != "beta" || first.State == "" || string(first.Diff) == "" {
 				t.Errorf("the first returned %+v", first)
@@ -90,7 +90,7 @@ func TestExamplePlaybookMovesAGuestThereAndBack(t *testing.T) {
 		if len(all) != 2 || !all[0].Changed || all[0].LastMigration == nil {
 			t.Errorf("to %s: returned %+v", to, all)
 		}
-		mustRun(t, g, to)
+		labtest.MustRun(t, g, to)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestCheckModeSaysWhatWouldHappenAndTouchesNothing(t *testing.T) {
 			if p := r.PlannedMigration; (p != nil) != c.moves || p != nil && (p.From != "alpha" || p.To != "beta" || p.Transport == "" || p.Reason == "") {
 				t.Errorf("planned_migration %+v", p)
 			}
-			mustRun(t, g, "alpha")
+			labtest.MustRun(t, g, "alpha")
 		})
 	}
 }
@@ -129,5 +129,5 @@ func TestAsyncTaskReturnsTheSame(t *testing.T) {
 	if last.Failed || !last.Changed || last.LastMigration == nil || last.Fields["ansible_job_id"] == nil {
 		t.Errorf("returned %+v", last)
 	}
-	mustRun(t, g, "beta")
+	labtest.MustRun(t, g, "beta")
 }

@@ -123,32 +123,6 @@ func playOne(t *testing.T, options vars, flags ...string) returned {
 	return all[0]
 }
 
-// mustRun asserts that the guest runs on exactly the named host, unharmed, as virsh and the guest's own
-// heartbeat tell.
-func mustRun(t *testing.T, g *lab.Guest, on string) {
-	t.Helper()
-	ctx := labtest.Context(t, 30*time.Second)
-	for _, h := range labtest.Lab(t).Hosts {
-		state, err := h.DomainState(ctx, g.Name)
-		if err != nil {
-			t.Errorf("state on %s: %v", h.Name, err)
-		}
-		want := ""
-		if h.Name == on {
-			want = "running"
-		}
-		if state != want {
-			t.Errorf("virsh says the guest is %q on %s, want %q", state, h.Name, want)
-		}
-	}
-	if err := g.Check(ctx); err != nil {
-		t.Errorf("the guest is not unharmed: %v", err)
-	}
-	if health, err := g.Health(ctx, time.Time{}); err != nil || health.Host != on {
-		t.Errorf("the guest beats on %q (%v), want %s", health.Host, err, on)
-	}
-}
-
 // mustTouchNothing returns a function that asserts that all hosts are as they were when this was called.
 func mustTouchNothing(t *testing.T) (compare func()) {
 	t.Helper()

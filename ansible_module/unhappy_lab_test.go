@@ -91,8 +91,8 @@ func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 			}
 		})
 	}
-	mustRun(t, good, "alpha")
-	mustRun(t, local, "alpha")
+	labtest.MustRun(t, good, "alpha")
+	labtest.MustRun(t, local, "alpha")
 }
 
 func TestCheckModeFailsWhereTheMoveWould(t *testing.T) {
@@ -161,7 +161,7 @@ func TestSignalInMidCopyLeavesTheGuestWhereItWas(t *testing.T) {
 				t.Errorf("returned %+v", r)
 			}
 			compare()
-			mustRun(t, g, "alpha")
+			labtest.MustRun(t, g, "alpha")
 		})
 	}
 }
@@ -191,7 +191,7 @@ func TestCtrlCOfAnsibleLeavesTheGuestWhereItWas(t *testing.T) {
 		return err != nil, "processes of the playbook still run"
 	})
 	compare()
-	mustRun(t, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // awaitCopy waits until virsh sees guest memory travel.
@@ -234,7 +234,7 @@ func TestTimeoutAbortsAMoveThatIsTooSlow(t *testing.T) {
 	if !r.Failed || r.Changed || r.Host != "alpha" || !strings.Contains(r.Msg, "time-out of 4s") {
 		t.Errorf("returned %+v", r)
 	}
-	mustRun(t, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // TestKeyFileThatMayNotBeRead runs the module as a user other than root, who may read everything.

@@ -10,12 +10,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // moveByHand is what somebody does who does not know of Terraform.
 func moveByHand(t *testing.T, l *lab.Lab, g *lab.Guest, from, to string) {
 	t.Helper()
-	if _, err := l.Host(from).Virsh(within(t, time.Minute), "migrate", "--live", "--p2p", "--persistent", "--undefinesource", g.Name, l.Host(to).PeerURI(lab.TLS)); err != nil {
+	if _, err := l.Host(from).Virsh(labtest.Context(t, time.Minute), "migrate", "--live", "--p2p", "--persistent", "--undefinesource", g.Name, l.Host(to).PeerURI(lab.TLS)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -23,7 +24,7 @@ func moveByHand(t *testing.T, l *lab.Lab, g *lab.Guest, from, to string) {
 // TestAccAdoptionMovesAsPlanned adopts over SSH a guest that is not where it is wanted.
 func TestAccAdoptionMovesAsPlanned(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "stray", Host: "beta", FillMiB: 32, Disk: true, NIC: true})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "stray", Host: "beta", FillMiB: 32, Disk: true, NIC: true})
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
 		CheckDestroy:             onHost(l, g, "alpha"),
@@ -42,7 +43,7 @@ func TestAccAdoptionMovesAsPlanned(t *testing.T) {
 
 func TestAccForeignMoveIsDriftAndCorrected(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "drift", Host: "alpha", FillMiB: 16, NIC: true})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "drift", Host: "alpha", FillMiB: 16, NIC: true})
 	config := providerBlock(l, lab.TLS, gone) + domain(g.Name, "alpha")
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
@@ -75,8 +76,8 @@ func TestAccForeignMoveIsDriftAndCorrected(t *testing.T) {
 // TestAccAnotherNameIsAnotherGuest: the first is forgotten, the second adopted, and neither is touched.
 func TestAccAnotherNameIsAnotherGuest(t *testing.T) {
 	l := needLab(t)
-	first := startGuest(t, l, lab.GuestConfig{Name: "first", Host: "alpha"})
-	second := startGuest(t, l, lab.GuestConfig{Name: "second", Host: "beta"})
+	first := labtest.Guest(t, lab.GuestConfig{Name: "first", Host: "alpha"})
+	second := labtest.Guest(t, lab.GuestConfig{Name: "second", Host: "beta"})
 	check := resource.ComposeTestCheckFunc(onHost(l, first, "alpha"), onHost(l, second, "beta"))
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
@@ -103,14 +104,14 @@ func TestAccAnotherNameIsAnotherGuest(t *testing.T) {
 // TestAccGuestThatIsGone: it is forgotten when all hosts say so, and not while one keeps silent.
 func TestAccGuestThatIsGone(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "mortal", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "mortal", Host: "alpha"})
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
 		Steps: []resource.TestStep{
 			{Config: providerBlock(l, lab.TLS) + domain(g.Name, "alpha")},
 			{
 				PreConfig: func() {
-					if err := g.Remove(within(t, time.Minute)); err != nil {
+					if err := g.Remove(labtest.Context(t, time.Minute)); err != nil {
 						t.Fatal(err)
 					}
 				},

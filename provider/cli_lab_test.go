@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // TestCLIPlanTellsBeforehand: what a reader must know stands in the plan, once, and a plan moves nothing.
 func TestCLIPlanTellsBeforehand(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "told", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "told", Host: "alpha"})
 	w := newWorkspace(t)
 	w.write("main.tf", providerBlock(l, lab.SSH, gone)+
 		domain(g.Name, "beta", `migration = { transport = "plain", allow_plain = true }`)+
@@ -30,7 +31,7 @@ func TestCLIPlanTellsBeforehand(t *testing.T) {
 	if n := strings.Count(out, `Warning: Host "gone" did not answer`); n != 1 {
 		t.Errorf("the silent host is named %d times, want once:\n%s", n, out)
 	}
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // TestCLIInterruptStopsTheMove sends SIGINT to terraform when the copy is seen to be under way.
@@ -38,14 +39,14 @@ func TestCLIInterruptStopsTheMove(t *testing.T) {
 	l := needLab(t)
 	for _, control := range []string{"controller", "peer_to_peer"} {
 		t.Run(control, func(t *testing.T) {
-			g := startGuest(t, l, lab.GuestConfig{Name: "halt" + control[:4], Host: "alpha", FillMiB: 96})
+			g := labtest.Guest(t, lab.GuestConfig{Name: "halt" + control[:4], Host: "alpha", FillMiB: 96})
 			w := newWorkspace(t)
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 			w.must("apply", "-auto-approve", "-no-color")
 			before := w.state()
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 4, control = "`+control+`" }`))
 
-			ctx := within(t, 2*time.Minute)
+			ctx := labtest.Context(t, 2*time.Minute)
 			var out bytes.Buffer
 			apply := w.command(ctx, "apply", "-auto-approve", "-no-color")
 			apply.Stdout, apply.Stderr = &out, &out
@@ -78,7 +79,7 @@ func TestCLIInterruptStopsTheMove(t *testing.T) {
 			// and nothing is left that would hinder the next one
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta"))
 			w.must("apply", "-auto-approve", "-no-color")
-			mustRun(t, l, g, "beta")
+			labtest.MustRun(t, g, "beta")
 			if out, code := w.run("plan", "-detailed-exitcode", "-no-color"); code != 0 {
 				t.Errorf("the plan after the apply is not empty (exit code %d):\n%s", code, out)
 			}
@@ -109,12 +110,12 @@ func awaitCopy(ctx context.Context, t *testing.T, h *lab.Host, guest string) {
 // TestCLISomebodyElsesMove: while one is under way the plan says so, and asks for nothing when it is over.
 func TestCLISomebodyElsesMove(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "foreign", Host: "alpha", FillMiB: 96})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "foreign", Host: "alpha", FillMiB: 96})
 	w := newWorkspace(t)
 	w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 	w.must("apply", "-auto-approve", "-no-color")
 
-	ctx := within(t, 2*time.Minute)
+	ctx := labtest.Context(t, 2*time.Minute)
 	foreign := l.Host("alpha").Command(ctx, "virsh", "migrate", "--live", "--p2p", "--bandwidth", "2", g.Name, l.Host("beta").PeerURI(lab.TLS))
 	if err := foreign.Start(); err != nil {
 		t.Fatal(err)
@@ -134,13 +135,13 @@ func TestCLISomebodyElsesMove(t *testing.T) {
 	if out, code := w.run("plan", "-detailed-exitcode", "-no-color"); code != 0 {
 		t.Errorf("the plan after it is not empty (exit code %d):\n%s", code, out)
 	}
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // TestCLIGuestIsNotWhereThePlanSawIt: a saved plan is not carried out on other facts.
 func TestCLIGuestIsNotWhereThePlanSawIt(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "hasty", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "hasty", Host: "alpha"})
 	w := newWorkspace(t)
 	w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 	w.must("plan", "-out=adopt", "-no-color")
@@ -151,7 +152,7 @@ func TestCLIGuestIsNotWhereThePlanSawIt(t *testing.T) {
 	}
 	w.contains(out, `Guest "hasty" is on beta and will be moved`) // Terraform itself refuses the difference
 	w.contains(out, "inconsistent final plan")
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 	if w.state() != nil {
 		t.Error("a failed adoption left state behind")
 	}
@@ -169,13 +170,13 @@ func TestCLIGuestIsNotWhereThePlanSawIt(t *testing.T) {
 	if out, code := w.run("plan", "-detailed-exitcode", "-no-color"); code != 0 { // it is where it was wanted
 		t.Errorf("the next plan is not empty (exit code %d):\n%s", code, out)
 	}
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // TestCLIChangeOfOptionsContactsNoHost: the apply succeeds although no host could be reached.
 func TestCLIChangeOfOptionsContactsNoHost(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "quiet", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "quiet", Host: "alpha"})
 	w := newWorkspace(t)
 	w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 	w.must("apply", "-auto-approve", "-no-color")
@@ -186,14 +187,14 @@ func TestCLIChangeOfOptionsContactsNoHost(t *testing.T) {
 		t.Errorf("migration in state is %v", got)
 	}
 	w.must("destroy", "-refresh=false", "-auto-approve", "-no-color")
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 // TestCLIHostsThatAreNotKnownYet: the plan dials nothing and leaves open what it cannot know; the apply
 // does all of it. The log tells the engine's steps, and neither log nor state has a way to a host.
 func TestCLIHostsThatAreNotKnownYet(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "later", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "later", Host: "alpha"})
 	w := newWorkspace(t)
 	alpha, beta := l.Host("alpha"), l.Host("beta")
 	w.write("main.tf", `
@@ -211,7 +212,7 @@ provider "virtmigrate" {
 	w.env = append(w.env, "TF_LOG_PROVIDER=TRACE", "TF_LOG_PATH="+log)
 	w.contains(w.must("plan", "-no-color"), "planned_migration = (known after apply)")
 	w.must("apply", "-auto-approve", "-no-color")
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 	values := w.state()
 	if planned := asJSON(values["planned_migration"]); !strings.Contains(planned, `"from":"alpha"`) || !strings.Contains(planned, `"to":"beta"`) {
 		t.Errorf("planned_migration is %s", planned)

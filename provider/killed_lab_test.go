@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // TestCLIKilledApplyIsPickedUp kills terraform and its provider in mid-copy, with no chance to clean up. The
@@ -14,13 +15,13 @@ func TestCLIKilledApplyIsPickedUp(t *testing.T) {
 	l := needLab(t)
 	for _, control := range []string{"controller", "peer_to_peer"} {
 		t.Run(control, func(t *testing.T) {
-			g := startGuest(t, l, lab.GuestConfig{Name: "dead" + control[:4], Host: "alpha", FillMiB: 64})
+			g := labtest.Guest(t, lab.GuestConfig{Name: "dead" + control[:4], Host: "alpha", FillMiB: 64})
 			w := newWorkspace(t)
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 			w.must("apply", "-auto-approve", "-no-color")
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 8, control = "`+control+`" }`))
 
-			ctx := within(t, 3*time.Minute)
+			ctx := labtest.Context(t, 3*time.Minute)
 			apply := w.command(ctx, "apply", "-auto-approve", "-no-color")
 			apply.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // one group: terraform and its provider
 			if err := apply.Start(); err != nil {
@@ -34,7 +35,7 @@ func TestCLIKilledApplyIsPickedUp(t *testing.T) {
 				t.Fatal("terraform ended well although it was killed")
 			}
 			w.must("apply", "-auto-approve", "-no-color")
-			mustRun(t, l, g, "beta")
+			labtest.MustRun(t, g, "beta")
 			if host := w.state()["host"]; host != "beta" {
 				t.Errorf("state says %v", host)
 			}

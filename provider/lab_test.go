@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,25 +12,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
-// labName is this package's own lab, so that it lives beside others.
-const labName = "terraform"
-
-var shared struct {
-	sync.Once
-	lab *lab.Lab
-	err error
-}
-
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if shared.lab != nil {
-		if err := shared.lab.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "close the lab:", err)
-			code = 1
-		}
-	}
+	code := labtest.Run(m, "terraform")
 	if built.dir != "" {
 		if err := os.RemoveAll(built.dir); err != nil {
 			fmt.Fprintln(os.Stderr, "remove the built provider:", err)
@@ -41,26 +26,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// needLab starts the package's lab at the first call.
+// needLab skips a test that cannot run the real terraform on the lab.
 func needLab(t *testing.T) *lab.Lab {
 	t.Helper()
-	switch {
-	case os.Getenv("VIRTMIGRATE_NO_LAB") != "":
-		t.Skip("VIRTMIGRATE_NO_LAB is set")
-	case os.Getenv("TF_ACC") == "":
+	if os.Getenv("TF_ACC") == "" {
 		t.Skip("acceptance tests run the real terraform: set TF_ACC=1, and TF_ACC_TERRAFORM_PATH if it is not on PATH")
-	case os.Getuid() != 0:
-		t.Skip("the lab needs root")
 	}
-	shared.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		shared.lab, shared.err = lab.Start(ctx, lab.Config{Name: labName})
-	})
-	if shared.err != nil {
-		t.Fatalf("start the lab: %v", shared.err)
-	}
-	return shared.lab
+	return labtest.Lab(t)
 }
 
 // inProcess serves the provider to terraform from within the test.
@@ -101,59 +73,6 @@ func domain(name, host string, more ...string) string {
 
 const address0 = "virtmigrate_domain.test"
 
-// within bounds what a test does on the lab.
-func within(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// startGuest starts a guest that goes with the test.
-func startGuest(t *testing.T, l *lab.Lab, c lab.GuestConfig) *lab.Guest {
-	t.Helper()
-	g, err := l.StartGuest(within(t, time.Minute), c)
-	if err != nil {
-		t.Fatalf("start guest: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := g.Remove(ctx); err != nil {
-			t.Errorf("remove guest: %v", err)
-		}
-	})
-	return g
-}
-
-// runs says whether the guest runs on exactly the named host, never restarted, as virsh and the guest's
-// own heartbeat tell.
-func runs(ctx context.Context, l *lab.Lab, g *lab.Guest, on string) error {
-	for _, h := range l.Hosts {
-		want := ""
-		if h.Name == on {
-			want = "running"
-		}
-		if state, err := h.DomainState(ctx, g.Name); err != nil || state != want {
-			return fmt.Errorf("virsh says that guest %s is %q on %s (%v), want %q", g.Name, state, h.Name, err, want)
-		}
-	}
-	if err := g.Check(ctx); err != nil {
-		return fmt.Errorf("the guest is not unharmed: %w", err)
-	}
-	if health, err := g.Health(ctx, time.Time{}); err != nil || health.Host != on {
-		return fmt.Errorf("the guest beats on %q (%v), want %s", health.Host, err, on)
-	}
-	return nil
-}
-
-func mustRun(t *testing.T, l *lab.Lab, g *lab.Guest, on string) {
-	t.Helper()
-	if err := runs(within(t, 30*time.Second), l, g, on); err != nil {
-		t.Error(err)
-	}
-}
-
 // mustComeToRun is mustRun with patience: right after an interrupted move, on a machine that is busy with
 // other labs, an emulated guest may get no CPU for longer than its check waits.
 func mustComeToRun(ctx context.Context, t *testing.T, l *lab.Lab, g *lab.Guest, on string) {
@@ -161,7 +80,7 @@ func mustComeToRun(ctx context.Context, t *testing.T, l *lab.Lab, g *lab.Guest, 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		err := runs(ctx, l, g, on)
+		err := labtest.Runs(ctx, l, g, on)
 		if err == nil {
 			return
 		}

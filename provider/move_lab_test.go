@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // onHost is a check of a step: where the guest runs, by witnesses of its own.
@@ -23,7 +24,7 @@ func onHost(l *lab.Lab, g *lab.Guest, host string) resource.TestCheckFunc {
 	return func(*terraform.State) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		return runs(ctx, l, g, host)
+		return labtest.Runs(ctx, l, g, host)
 	}
 }
 
@@ -87,7 +88,7 @@ func moved(from, to, transport, control string) []statecheck.StateCheck {
 // in nothing, forgotten.
 func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "life", Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "life", Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true})
 	same := statecheck.CompareValue(compare.ValuesSame())
 	uuid := func() statecheck.StateCheck { return same.AddStateValue(address0, at("uuid")) }
 	config := func(host string, more ...string) string {
@@ -144,5 +145,5 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 			{ResourceName: address0, ImportState: true, ImportStateId: "beta/" + g.Name, ExpectError: regexp.MustCompile("Guest Is On Another Host")},
 		},
 	})
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }

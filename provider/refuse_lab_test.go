@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // gone is a host that nobody will ever reach.
@@ -31,8 +32,8 @@ func says(text string) *regexp.Regexp {
 
 func TestAccWhatCannotBeIsRefusedAndTouchesNothing(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "still", Host: "alpha"})
-	rooted := startGuest(t, l, lab.GuestConfig{Name: "rooted", Host: "alpha", LocalDisk: true})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "still", Host: "alpha"})
+	rooted := labtest.Guest(t, lab.GuestConfig{Name: "rooted", Host: "alpha", LocalDisk: true})
 	tls := providerBlock(l, lab.TLS)
 	refused := []struct{ config, error string }{
 		{tls + domain("nobody", "beta"), "Guest Not Found"},
@@ -60,16 +61,16 @@ func TestAccWhatCannotBeIsRefusedAndTouchesNothing(t *testing.T) {
 		steps = append(steps, resource.TestStep{Config: r.config, PlanOnly: true, ExpectError: says(r.error)})
 	}
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess(t), Steps: steps})
-	mustRun(t, l, g, "alpha")
-	mustRun(t, l, rooted, "alpha")
+	labtest.MustRun(t, g, "alpha")
+	labtest.MustRun(t, rooted, "alpha")
 }
 
 // TestAccOneNameOfTwoGuestsNeedsAUUID: the second guest of the name is nobody's but libvirt's.
 func TestAccOneNameOfTwoGuestsNeedsAUUID(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "twin", Host: "alpha"})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "twin", Host: "alpha"})
 	beta := l.Host("beta")
-	ctx := within(t, time.Minute)
+	ctx := labtest.Context(t, time.Minute)
 	const other = "0ddba11d-8d2a-4a55-9f43-2f1f6ab2c1d0"
 	xml := fmt.Sprintf("<domain type='qemu'><name>twin</name><uuid>%s</uuid><memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>", other)
 	if err := os.WriteFile(beta.Path("/root/twin.xml"), []byte(xml), 0o600); err != nil {
@@ -102,7 +103,7 @@ func TestAccOneNameOfTwoGuestsNeedsAUUID(t *testing.T) {
 // TestAccPlainOnlyWhenAllowed also takes the way over an unencrypted control connection.
 func TestAccPlainOnlyWhenAllowed(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "plain", Host: "alpha", FillMiB: 32, DirtyMiBPerSecond: 4})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "plain", Host: "alpha", FillMiB: 32, DirtyMiBPerSecond: 4})
 	config := func(allow string) string {
 		return providerBlock(l, lab.TCP) + domain(g.Name, "beta", `migration = { transport = "plain", control = "controller"`+allow+` }`)
 	}
@@ -118,7 +119,7 @@ func TestAccPlainOnlyWhenAllowed(t *testing.T) {
 // TestAccTimeoutAbortsAndStateIsTruth: the time-out passes in mid-copy, which a bandwidth of 1 MiB/s makes sure of.
 func TestAccTimeoutAbortsAndStateIsTruth(t *testing.T) {
 	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "late", Host: "alpha", FillMiB: 64})
+	g := labtest.Guest(t, lab.GuestConfig{Name: "late", Host: "alpha", FillMiB: 64})
 	adopted := providerBlock(l, lab.TLS) + domain(g.Name, "alpha")
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,9 @@ func (f *Fleet) survey(ctx context.Context, fresh bool) (*inventory, error) {
 		f.mu.Unlock()
 		select {
 		case <-inv.ready:
+			if inv.err != nil && ctx.Err() == nil && (errors.Is(inv.err, context.Canceled) || errors.Is(inv.err, context.DeadlineExceeded)) {
+				return f.survey(ctx, fresh) // the one who asked gave up, and we have not
+			}
 			return inv, inv.err
 		case <-ctx.Done():
 			return nil, ctx.Err()

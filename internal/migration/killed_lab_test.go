@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // killPoints are the moments at which a controller may die: around each of libvirt's calls, in the copy
@@ -24,20 +25,20 @@ var killPoints = map[Control][]string{
 // moment. The guest may be paused for a while, but is never lost and never runs twice (its heartbeat
 // would show either), and the next run brings it to its host with nothing left behind.
 func TestKilledControllerLeavesAGuestThatTheNextRunBringsHome(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for control, points := range killPoints {
 		for _, point := range points {
 			t.Run(string(control)+"_"+strings.ReplaceAll(point, " ", "_"), func(t *testing.T) {
-				g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true, Autostart: true})
+				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true, Autostart: true})
 				c := startChild(t, childOrder{Hosts: labHosts(l, lab.TLS), Guest: g.Name, Host: "beta", Options: Options{Control: control}, Stop: point})
 				c.await(t, point)
 				c.kill()
-				o, err := labFleet(t, l).Migrate(within(t, 2*time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
+				o, err := labFleet(t, l).Migrate(labtest.Context(t, 2*time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Logf("moved %v, changed %v, warnings %q", o.Moved, o.Changed, o.Warnings)
-				mustRun(t, l, g, "beta")
+				labtest.MustRun(t, g, "beta")
 				mustKeep(t, l, g, "beta", true, true)
 			})
 		}
@@ -46,14 +47,14 @@ func TestKilledControllerLeavesAGuestThatTheNextRunBringsHome(t *testing.T) {
 
 // TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas cancels at each moment before the switchover.
 func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for control, steps := range map[Control][]Step{
 		ControlController: {StepLocate, StepInspect, StepDecide, StepBegin, StepPrepare, StepPerform, StepCopy},
 		ControlPeerToPeer: {StepPerform, StepCopy},
 	} {
 		for _, step := range steps {
 			t.Run(string(control)+"_"+string(step), func(t *testing.T) {
-				g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
+				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
 				cancelled, took, err := cancelAt(t, l, g, control, step)
 				if !cancelled {
 					t.Fatalf("step %s was not reached", step)
@@ -64,7 +65,7 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 				if took > 5*time.Second {
 					t.Errorf("the end took %s after the cancel", took)
 				}
-				mustRun(t, l, g, "alpha")
+				labtest.MustRun(t, g, "alpha")
 				mustKeep(t, l, g, "alpha", true, false)
 			})
 		}
@@ -75,7 +76,7 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 // took to end after that.
 func cancelAt(t *testing.T, l *lab.Lab, g *lab.Guest, control Control, step Step) (reached bool, took time.Duration, err error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(within(t, time.Minute))
+	ctx, cancel := context.WithCancel(labtest.Context(t, time.Minute))
 	defer cancel()
 	var once sync.Once
 	var at time.Time

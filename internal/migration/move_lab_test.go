@@ -9,21 +9,22 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 func TestMoveByEveryTransportAndControl(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for _, transport := range []Transport{TransportTLS, TransportPlain, TransportAuto} {
 		for _, control := range []Control{ControlController, ControlPeerToPeer} {
 			t.Run(string(transport)+"_"+string(control), func(t *testing.T) {
-				g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 96, DirtyMiBPerSecond: 8, Disk: true, NIC: true, Autostart: true})
+				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96, DirtyMiBPerSecond: 8, Disk: true, NIC: true, Autostart: true})
 				f := labFleet(t, l)
-				o, err := f.Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta",
+				o, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta",
 					Options: Options{Transport: transport, Control: control, AllowPlain: transport == TransportPlain}})
 				if err != nil {
 					t.Fatal(err)
 				}
-				mustRun(t, l, g, "beta")
+				labtest.MustRun(t, g, "beta")
 				mustKeep(t, l, g, "beta", true, true)
 				if !o.Moved || o.Host != "beta" || o.UUID != g.UUID {
 					t.Errorf("outcome %+v", o)
@@ -40,7 +41,7 @@ func TestMoveByEveryTransportAndControl(t *testing.T) {
 					}
 				}
 				// a second time, by another controller, nothing is left to do
-				if o, err = labFleet(t, l).Migrate(within(t, time.Minute), Request{Guest: GuestRef{UUID: g.UUID}, Host: "beta"}); err != nil || o.Moved || o.Changed {
+				if o, err = labFleet(t, l).Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{UUID: g.UUID}, Host: "beta"}); err != nil || o.Moved || o.Changed {
 					t.Errorf("a second time: outcome %+v, error %v", o, err)
 				}
 			})
@@ -49,23 +50,23 @@ func TestMoveByEveryTransportAndControl(t *testing.T) {
 }
 
 func TestMoveKeepsATransientGuestTransient(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
-			g := startGuest(t, l, lab.GuestConfig{Host: "beta", Transient: true})
-			if _, err := labFleet(t, l).Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "alpha", Options: Options{Control: control}}); err != nil {
+			g := labtest.Guest(t, lab.GuestConfig{Host: "beta", Transient: true})
+			if _, err := labFleet(t, l).Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "alpha", Options: Options{Control: control}}); err != nil {
 				t.Fatal(err)
 			}
-			mustRun(t, l, g, "alpha")
+			labtest.MustRun(t, g, "alpha")
 			mustKeep(t, l, g, "alpha", false, false)
 		})
 	}
 }
 
 func TestMoveKeepsAPausedGuestPaused(t *testing.T) {
-	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Host: "alpha"})
-	ctx := within(t, time.Minute)
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha"})
+	ctx := labtest.Context(t, time.Minute)
 	if _, err := hostNamed(t, l, "alpha").Virsh(ctx, "suspend", g.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +83,14 @@ func TestMoveKeepsAPausedGuestPaused(t *testing.T) {
 	if _, err := hostNamed(t, l, "beta").Virsh(ctx, "resume", g.Name); err != nil {
 		t.Fatal(err)
 	}
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 }
 
 func TestUnhappyRequestsTouchNothing(t *testing.T) {
-	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Name: "touchy", Host: "alpha", LocalDisk: true})
-	snapped := startGuest(t, l, lab.GuestConfig{Name: "snapped", Host: "alpha", LocalDisk: true})
-	ctx := within(t, 2*time.Minute)
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Name: "touchy", Host: "alpha", LocalDisk: true})
+	snapped := labtest.Guest(t, lab.GuestConfig{Name: "snapped", Host: "alpha", LocalDisk: true})
+	ctx := labtest.Context(t, 2*time.Minute)
 	alpha := hostNamed(t, l, "alpha")
 	if _, err := alpha.Virsh(ctx, "snapshot-create-as", snapped.Name, "s1", "--disk-only"); err != nil {
 		t.Fatal(err)
@@ -140,33 +141,33 @@ func TestUnhappyRequestsTouchNothing(t *testing.T) {
 			}
 		})
 	}
-	mustRun(t, l, g, "alpha")
+	labtest.MustRun(t, g, "alpha")
 }
 
 func TestWrongCertificateNameMovesNothing(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
-			g := startGuest(t, l, lab.GuestConfig{Host: "alpha", Disk: true})
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
 			f := labFleet(t, l, func(hosts map[string]HostConfig) {
 				h := hosts["beta"]
 				h.TLSDestination = "somebody-else"
 				hosts["beta"] = h
 			})
-			_, err := f.Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control}})
+			_, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control}})
 			if err == nil || !strings.Contains(err.Error(), "tls_destination") || !strings.Contains(err.Error(), "on alpha") {
 				t.Errorf("error %v", err)
 			}
-			mustRun(t, l, g, "alpha")
+			labtest.MustRun(t, g, "alpha")
 			mustKeep(t, l, g, "alpha", true, false)
 		})
 	}
 }
 
 func TestTwoGuestsOfOneNameNeedTheUUID(t *testing.T) {
-	l := needLab(t)
-	a := startGuest(t, l, lab.GuestConfig{Name: "twin", Host: "alpha"})
-	ctx := within(t, time.Minute)
+	l := labtest.Lab(t)
+	a := labtest.Guest(t, lab.GuestConfig{Name: "twin", Host: "alpha"})
+	ctx := labtest.Context(t, time.Minute)
 	const other = "11111111-2222-3333-4444-555555555555"
 	beta := hostNamed(t, l, "beta")
 	if err := defineShutOff(ctx, beta, "twin", other); err != nil {

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 func TestPlanSaysWhatAMoveDoesAndCreatesNothing(t *testing.T) {
-	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Host: "alpha", Disk: true})
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
 	f := labFleet(t, l)
-	ctx := within(t, time.Minute)
+	ctx := labtest.Context(t, time.Minute)
 	before := map[string]lab.Snapshot{}
 	for _, h := range l.Hosts {
 		s, err := h.Snapshot(ctx)

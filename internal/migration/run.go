@@ -20,8 +20,10 @@ type run struct {
 	plan        Plan
 	recipe      recipe
 	maxDowntime time.Duration
-	tell        *teller
-	log         hclog.Logger
+	// formerDowntime is the source's limit before this run; 0 when it is not known.
+	formerDowntime time.Duration
+	tell           *teller
+	log            hclog.Logger
 
 	source, destination daemon
 	src, dst            session
@@ -122,6 +124,9 @@ func (r *run) connect(ctx context.Context) (err error) {
 			r.log.Warn("cannot note on this machine that the guest has autostart; should this process be killed, the flag may get lost", "error", err)
 		}
 	}
+	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {
+		r.log.Debug("the source does not tell its downtime limit", "error", err)
+	}
 	return r.source.SetMaxDowntime(ctx, r.id.UUID, r.maxDowntime)
 }
 
@@ -204,7 +209,7 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 			attempt = errors.New("libvirt reported success, but the guest is not on the destination")
 		}
 		if v.situation == sitSettled {
-			r.fleet.journal.end(r.id.UUID)
+			r.undo(ctx)
 		}
 		words, at := v.where()
 		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: advice(attempt)}
@@ -212,6 +217,17 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)
 	return v, nil
+}
+
+// undo takes back what was prepared for a guest that did not move.
+func (r *run) undo(ctx context.Context) {
+	r.fleet.journal.end(r.id.UUID)
+	if r.formerDowntime <= 0 || r.formerDowntime == r.maxDowntime {
+		return
+	}
+	if err := r.source.SetMaxDowntime(ctx, r.id.UUID, r.formerDowntime); err != nil {
+		r.log.Debug("the downtime limit stays as it was set", "error", err)
+	}
 }
 
 // unsettled is the error when verification itself could not come to an end.

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // TestTwoControllersAtOnce starts two moves of one guest in two processes' worth of fleets: one moves it,
 // the other finds it moved and says so.
 func TestTwoControllersAtOnce(t *testing.T) {
-	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 96, NIC: true})
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96, NIC: true})
 	fleets := []*Fleet{labFleet(t, l), labFleet(t, l)}
-	ctx := within(t, 2*time.Minute)
+	ctx := labtest.Context(t, 2*time.Minute)
 	outcomes, errs := make([]Outcome, 2), make([]error, 2)
 	copying := make(chan struct{})
 	var once sync.Once
@@ -40,38 +41,38 @@ func TestTwoControllersAtOnce(t *testing.T) {
 	if errs[1] != nil || outcomes[1].Moved || !strings.Contains(strings.Join(outcomes[1].Warnings, " "), "another controller") {
 		t.Errorf("the second: %+v, %v", outcomes[1], errs[1])
 	}
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 	mustKeep(t, l, g, "beta", true, false)
 }
 
 // TestAGuestOnItsWayElsewhereIsLeftAlone asks for the source as the guest's host while somebody moves it
 // away.
 func TestAGuestOnItsWayElsewhereIsLeftAlone(t *testing.T) {
-	l := needLab(t)
-	g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 96})
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96})
 	c := startChild(t, childOrder{Hosts: labHosts(l, lab.TLS), Guest: g.Name, Host: "beta", Options: Options{BandwidthMiBPerSecond: 24}})
 	c.await(t, "step copy")
-	_, err := labFleet(t, l).Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "alpha"})
+	_, err := labFleet(t, l).Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "alpha"})
 	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "alpha") {
 		t.Errorf("error %v", err)
 	}
 	if last := c.end(); last != "end <nil>" {
 		t.Errorf("the one who moved it: %s", last)
 	}
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 }
 
 // TestNoMoreThanTwoAtATime moves three guests at once and counts how many jobs run together.
 func TestNoMoreThanTwoAtATime(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	f := labFleet(t, l)
-	ctx := within(t, 3*time.Minute)
+	ctx := labtest.Context(t, 3*time.Minute)
 	var mu sync.Mutex
 	active, most := map[string]bool{}, 0
 	var wg sync.WaitGroup
 	var guests []*lab.Guest
 	for _, name := range []string{"one", "two", "three"} {
-		guests = append(guests, startGuest(t, l, lab.GuestConfig{Name: name, Host: "alpha"}))
+		guests = append(guests, labtest.Guest(t, lab.GuestConfig{Name: name, Host: "alpha"}))
 	}
 	for _, g := range guests {
 		wg.Go(func() {
@@ -96,19 +97,19 @@ func TestNoMoreThanTwoAtATime(t *testing.T) {
 		t.Errorf("%d moves ran together, want 2", most)
 	}
 	for _, g := range guests {
-		mustRun(t, l, g, "beta")
+		labtest.MustRun(t, g, "beta")
 	}
 }
 
 // TestDestinationDaemonKilledInTheCopy: nobody can finish on the destination any more, so the guest must
 // go on on the source at once, although its QEMU notices nothing.
 func TestDestinationDaemonKilledInTheCopy(t *testing.T) {
-	l := needLab(t)
+	l := labtest.Lab(t)
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
-			g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 96, NIC: true})
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96, NIC: true})
 			beta := hostNamed(t, l, "beta")
-			ctx := within(t, 2*time.Minute)
+			ctx := labtest.Context(t, 2*time.Minute)
 			var once sync.Once
 			killed := make(chan error, 1)
 			_, err := labFleet(t, l).Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control, BandwidthMiBPerSecond: 24},
@@ -130,7 +131,7 @@ func TestDestinationDaemonKilledInTheCopy(t *testing.T) {
 			if _, err := labFleet(t, l).Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"}); err != nil {
 				t.Fatal(err)
 			}
-			mustRun(t, l, g, "beta")
+			labtest.MustRun(t, g, "beta")
 			mustKeep(t, l, g, "beta", true, false)
 		})
 	}

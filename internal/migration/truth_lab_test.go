@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 )
 
 // truthLab shapes the link, so that the copy takes seconds and five percent of it can be told from
 // noise, and gives both hosts processors of their own.
 func truthLab(t *testing.T, megabits int) *lab.Lab {
-	l := needLab(t)
-	ctx := within(t, 5*time.Minute)
+	l := labtest.Lab(t)
+	ctx := labtest.Context(t, 5*time.Minute)
 	if err := l.Shape(ctx, megabits); err != nil {
 		t.Fatal(err)
 	}
@@ -45,21 +46,21 @@ var truthIdle = map[string]float64{"alpha": 0.6, "beta": 0.3}
 // witnessed moves a fresh guest from alpha to beta, with witnesses around it.
 func witnessed(t *testing.T, l *lab.Lab, control Control, delay, skew time.Duration) (*Result, witness) {
 	t.Helper()
-	g := startGuest(t, l, lab.GuestConfig{Host: "alpha", FillMiB: 128, DirtyMiBPerSecond: 4})
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, DirtyMiBPerSecond: 4})
 	f := labFleet(t, l)
 	lengthened(f, delay)
 	alpha, beta := hostNamed(t, l, "alpha"), hostNamed(t, l, "beta")
 	since := time.Now()
 	stopLink, stopJobs := busyLink(t, alpha), liveJobs(t, alpha, g.Name)
 	begin := time.Now()
-	o, err := f.Migrate(within(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control, ParallelConnections: 3}})
+	o, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control, ParallelConnections: 3}})
 	clock := time.Since(begin)
 	copyMS, sent := stopLink()
 	dirtyRates := stopJobs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustRun(t, l, g, "beta")
+	labtest.MustRun(t, g, "beta")
 	gap, err := g.SwitchoverGap(t.Context(), since)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +167,7 @@ func TestFiguresStayTrueWithAClockOff(t *testing.T) {
 	for _, off := range []time.Duration{7 * time.Second, -7 * time.Second} {
 		for _, control := range []Control{ControlController, ControlPeerToPeer} {
 			t.Run(off.String()+"_"+string(control), func(t *testing.T) {
-				ctx := within(t, 2*time.Minute)
+				ctx := labtest.Context(t, 2*time.Minute)
 				if err := hostNamed(t, l, "beta").ShiftClock(ctx, off); err != nil {
 					t.Fatal(err)
 				}

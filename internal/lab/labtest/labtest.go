@@ -31,7 +31,10 @@ var number atomic.Int32
 // digits.
 //
 //	func TestMain(m *testing.M) { labtest.Main(m, "engine") }
-func Main(m *testing.M, name string) {
+func Main(m *testing.M, name string) { os.Exit(Run(m, name)) }
+
+// Run is Main for packages with more to tidy up: it returns the exit code.
+func Run(m *testing.M, name string) int {
 	shared.name = name
 	code := m.Run()
 	if shared.lab != nil {
@@ -40,7 +43,7 @@ func Main(m *testing.M, name string) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Lab returns the package's lab. Where there can be none (not root on Linux) the test is skipped.
@@ -82,11 +85,46 @@ func Guest(t testing.TB, config lab.GuestConfig) *lab.Guest {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		if t.Failed() {
+			for _, h := range l.Hosts {
+				state, _ := h.Virsh(ctx, "domstate", "--reason", g.Name)
+				t.Logf("at the end, guest %s on %s: %s", g.Name, h.Name, strings.TrimSpace(state))
+			}
+		}
 		if err := g.Remove(ctx); err != nil {
 			t.Errorf("remove guest %q: %v", g.Name, err)
 		}
 	})
 	return g
+}
+
+// Runs says whether the guest runs on exactly the named host, never restarted and unharmed, as virsh and
+// the guest's own heartbeat tell.
+func Runs(ctx context.Context, l *lab.Lab, g *lab.Guest, on string) error {
+	for _, h := range l.Hosts {
+		want := ""
+		if h.Name == on {
+			want = "running"
+		}
+		if state, err := h.DomainState(ctx, g.Name); err != nil || state != want {
+			return fmt.Errorf("virsh says that guest %s is %q on %s (%v), want %q", g.Name, state, h.Name, err, want)
+		}
+	}
+	if err := g.Check(ctx); err != nil {
+		return fmt.Errorf("the guest is not unharmed: %w", err)
+	}
+	if health, err := g.Health(ctx, time.Time{}); err != nil || health.Host != on {
+		return fmt.Errorf("the guest beats on %q (%v), want %s", health.Host, err, on)
+	}
+	return nil
+}
+
+// MustRun asserts that the guest runs on exactly the named host, unharmed.
+func MustRun(t testing.TB, g *lab.Guest, on string) {
+	t.Helper()
+	if err := Runs(Context(t, 30*time.Second), Lab(t), g, on); err != nil {
+		t.Error(err)
+	}
 }
 
 // Context bounds what a test does on the lab.
