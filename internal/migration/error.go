@@ -31,7 +31,6 @@ const (
 	StepPerform Step = "perform"
 	StepCopy    Step = "copy"    // guest memory is flowing
 	StepSwitch  Step = "switch"  // the source's CPUs have stopped
-	StepFinish  Step = "finish"  // perform returned, finish is being sent
 	StepConfirm Step = "confirm" // the guest runs on the destination
 	StepVerify  Step = "verify"
 	StepDone    Step = "done"

@@ -55,6 +55,10 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 		for _, step := range steps {
 			t.Run(string(control)+"_"+string(step), func(t *testing.T) {
 				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
+				before, err := l.Snapshot(labtest.Context(t, time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
 				cancelled, took, err := cancelAt(t, l, g, control, step)
 				if !cancelled {
 					t.Fatalf("step %s was not reached", step)
@@ -67,6 +71,13 @@ func TestCancelBeforeTheSwitchoverLeavesTheGuestWhereItWas(t *testing.T) {
 				}
 				labtest.MustRun(t, g, "alpha")
 				mustKeep(t, l, g, "alpha", true, false)
+				after, err := l.Snapshot(labtest.Context(t, time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, left := range lab.DiffAll(before, after) {
+					t.Errorf("left behind: %s", left)
+				}
 			})
 		}
 	}

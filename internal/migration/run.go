@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -212,7 +213,8 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 			r.undo(ctx)
 		}
 		words, at := v.where()
-		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: advice(attempt)}
+		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt,
+			Hint: cmp.Or(advice(attempt), "nothing of the attempt was left behind, and the same can be run again")}
 	}
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)
