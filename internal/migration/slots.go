@@ -86,7 +86,8 @@ func (s slots) wait(ctx context.Context, stem string, waiting func()) (*os.File,
 func (s slots) directory() (string, error) {
 	dir := s.dir
 	if dir == "" {
-		if base := os.Getenv("XDG_RUNTIME_DIR"); base != "" {
+		// sudo and cron name a runtime directory that may not be there
+		if base := os.Getenv("XDG_RUNTIME_DIR"); base != "" && isDirectory(base) {
 			dir = filepath.Join(base, "virtmigrate")
 		} else {
 			dir = filepath.Join(os.TempDir(), fmt.Sprintf("virtmigrate-%d", os.Getuid()))
@@ -103,6 +104,11 @@ func (s slots) directory() (string, error) {
 		return "", fmt.Errorf("%s is not a directory of yours alone: remove it, or set XDG_RUNTIME_DIR to a private directory", dir)
 	}
 	return dir, nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func slotName(id identity, direction string) string {

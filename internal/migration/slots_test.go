@@ -53,3 +53,13 @@ func TestSlotsRefuseADirectoryThatIsNotPrivate(t *testing.T) {
 		t.Error("a symbolic link was accepted")
 	}
 }
+
+func TestSlotsDoWithoutARuntimeDirectoryThatIsNotThere(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(t.TempDir(), "gone"))
+	t.Setenv("TMPDIR", t.TempDir())
+	release, err := (slots{perHost: 1}).take(t.Context(), alpha, beta, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
