@@ -53,6 +53,7 @@ func failed(args arguments, err error) response {
 	var e *migration.Error
 	if errors.As(err, &e) {
 		r.Phase, r.GuestAt, r.Host, r.Hint = e.Phase, e.GuestAt, e.Host, e.Hint
+		r.Changed = len(e.Recovered) > 0 // what an earlier run had left was mended before this one failed
 	}
 	return r
 }
