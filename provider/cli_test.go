@@ -60,7 +60,17 @@ func newWorkspace(t *testing.T) *workspace {
 			w.env = append(w.env, e)
 		}
 	}
-	w.env = append(w.env, "TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "terraform.rc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+	// a provider that is killed leaves its socket behind, in a directory whose path must be short
+	sockets, err := os.MkdirTemp("", "tf-")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := os.RemoveAll(sockets); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.env = append(w.env, "TMPDIR="+sockets, "TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "terraform.rc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
 	return w
 }
 

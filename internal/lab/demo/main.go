@@ -120,12 +120,12 @@ func printProof(ctx context.Context, g *lab.Guest, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	gap, err := g.LongestGap(ctx, since)
+	gap, err := g.SwitchoverGap(ctx, since)
 	if err != nil {
 		return err
 	}
 	say("The guest, seen from outside it")
-	fmt.Printf("runs on %s; booted once, %d heartbeats without a restart, %d lost; longest silence %d ms (%s to %s)\n",
+	fmt.Printf("runs on %s; booted once, %d heartbeats without a restart, %d lost; longest silence in a switchover %d ms (%s to %s)\n",
 		health.Host, health.Beats, health.Lost, gap.Length.Milliseconds(), gap.FromHost, gap.ToHost)
 	fmt.Println("memory, disk and the TCP session are as they were: good")
 	return nil
