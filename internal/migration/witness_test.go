@@ -131,7 +131,7 @@ func busyLink(t *testing.T, h *lab.Host) (stop func() (ms, bytes float64)) {
 				end = now
 			}
 			last, at = c, now
-			time.Sleep(5 * time.Millisecond) // the pace of a poll; nothing waits for it
+			time.Sleep(25 * time.Millisecond) // the pace of a poll, slow enough not to disturb what it measures
 		}
 		done <- span{float64(end.Sub(start).Microseconds()) / 1000, float64(last.Sent - first.Sent)}
 	}()
@@ -150,6 +150,7 @@ func liveJobs(t *testing.T, h *lab.Host, guest string) (stop func() map[int64]bo
 	go func() {
 		seen := map[int64]bool{}
 		for ctx.Err() == nil {
+			time.Sleep(120 * time.Millisecond) // likewise
 			out, err := h.Virsh(context.WithoutCancel(ctx), "domjobinfo", guest, "--rawstats")
 			if err != nil {
 				continue // not begun, or over
