@@ -91,7 +91,7 @@ func TestFiguresAreTrue(t *testing.T) {
 				}
 				if r.DowntimeMS != nil {
 					downtimes = append(downtimes, float64(*r.DowntimeMS))
-					over = append(over, w.gapMS-float64(*r.DowntimeMS))
+					over = append(over, w.over(r))
 				}
 			}
 			slices.Sort(downtimes)
@@ -103,6 +103,9 @@ func TestFiguresAreTrue(t *testing.T) {
 			}
 			// a switchover one second longer, and what a reporter that adds 20 % would say of it
 			r, w := witnessed(t, l, control, time.Second, 0)
+			for tries := 1; tries < 4 && r.DowntimeMS != nil && w.over(r) > 150; tries++ {
+				r, w = witnessed(t, l, control, time.Second, 0) // the guest hiccupped, and would hide a lie
+			}
 			if wrong := checkTruth(r, w); len(wrong) > 0 {
 				t.Errorf("with a long switchover, not true:\n%s", strings.Join(wrong, "\n"))
 			}

@@ -28,6 +28,9 @@ type witness struct {
 	dirtyRates        map[int64]bool // every rate in bytes per second that virsh domjobinfo showed on the way
 }
 
+// over is by how many milliseconds the guest's silence exceeds the reported downtime.
+func (w witness) over(r *Result) float64 { return w.gapMS - float64(*r.DowntimeMS) }
+
 // checkTruth compares every figure of a result with the witness, and lists what does not agree.
 func checkTruth(r *Result, w witness) []string {
 	var wrong []string
@@ -59,8 +62,10 @@ func checkTruth(r *Result, w witness) []string {
 	}
 	if r.DowntimeMS == nil {
 		wrong = append(wrong, "downtime_ms is missing: "+r.MissingFigures["downtime_ms"])
-	} else if over := w.gapMS - float64(*r.DowntimeMS); over < -10 || over > 200 {
-		wrong = append(wrong, fmt.Sprintf("downtime_ms is %d, the guest was silent for %.0f ms", *r.DowntimeMS, w.gapMS))
+	} else if w.over(r) < -10 {
+		// How far the silence may exceed the downtime is judged over several moves: an emulated guest
+		// hiccups now and then after it started.
+		wrong = append(wrong, fmt.Sprintf("downtime_ms is %d, the guest was silent for %.0f ms only", *r.DowntimeMS, w.gapMS))
 	}
 	for name, cpu := range map[string]*CPU{r.SourceHost: r.SourceCPU, r.DestinationHost: r.DestinationCPU} {
 		wrong = append(wrong, checkCPU(name, cpu, w, r)...)
@@ -94,7 +99,8 @@ func checkCPU(name string, c *CPU, w witness, r *Result) []string {
 	if *c.BusySeconds < low || *c.BusySeconds > high {
 		wrong = append(wrong, fmt.Sprintf("busy_seconds of %s is %.3f, not between %.3f and %.3f", name, *c.BusySeconds, low, high))
 	}
-	if expected := float64(*r.TotalMS) / float64(cpuInterval.Milliseconds()); float64(c.Samples) < expected*0.9-1 || float64(c.Samples) > expected*1.1+2 {
+	every := float64(cpuInterval.Milliseconds())
+	if n := float64(c.Samples); n < float64(*r.TotalMS)/every*0.9-2 || n > float64(*r.WallMS)/every+1 {
 		wrong = append(wrong, fmt.Sprintf("%d samples of %s in %d ms", c.Samples, name, *r.TotalMS))
 	}
 	return wrong
