@@ -34,7 +34,6 @@ func decide(o Options, fa facts) Plan {
 
 	r := &p.recipe
 	r.flags |= host.FlagLive
-	r.memoryBytes = fa.guest.MemoryBytes
 	r.autostart = fa.guest.Autostart
 	if r.persistent = fa.guest.Persistent; r.persistent {
 		r.flags |= host.FlagPersistDest | host.FlagUndefineSource

@@ -87,15 +87,4 @@ func mustKeep(t *testing.T, l *lab.Lab, g *lab.Guest, on string, persistent, aut
 	}
 }
 
-func hostNamed(t *testing.T, l *lab.Lab, name string) *lab.Host {
-	t.Helper()
-	for _, h := range l.Hosts {
-		if h.Name == name {
-			return h
-		}
-	}
-	t.Fatalf("the lab has no host %s", name)
-	return nil
-}
-
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }

@@ -67,20 +67,20 @@ func TestMoveKeepsAPausedGuestPaused(t *testing.T) {
 	l := labtest.Lab(t)
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha"})
 	ctx := labtest.Context(t, time.Minute)
-	if _, err := hostNamed(t, l, "alpha").Virsh(ctx, "suspend", g.Name); err != nil {
+	if _, err := l.Host("alpha").Virsh(ctx, "suspend", g.Name); err != nil {
 		t.Fatal(err)
 	}
 	o, err := labFleet(t, l).Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state, _ := hostNamed(t, l, "beta").DomainState(ctx, g.Name); state != "paused" {
+	if state, _ := l.Host("beta").DomainState(ctx, g.Name); state != "paused" {
 		t.Errorf("the guest is %q on beta", state)
 	}
 	if o.Result.DowntimeMS != nil || o.Result.MissingFigures["downtime_ms"] == "" {
 		t.Errorf("a paused guest has a downtime of %v", o.Result.DowntimeMS)
 	}
-	if _, err := hostNamed(t, l, "beta").Virsh(ctx, "resume", g.Name); err != nil {
+	if _, err := l.Host("beta").Virsh(ctx, "resume", g.Name); err != nil {
 		t.Fatal(err)
 	}
 	labtest.MustRun(t, g, "beta")
@@ -91,7 +91,7 @@ func TestUnhappyRequestsTouchNothing(t *testing.T) {
 	g := labtest.Guest(t, lab.GuestConfig{Name: "touchy", Host: "alpha", LocalDisk: true})
 	snapped := labtest.Guest(t, lab.GuestConfig{Name: "snapped", Host: "alpha", LocalDisk: true})
 	ctx := labtest.Context(t, 2*time.Minute)
-	alpha := hostNamed(t, l, "alpha")
+	alpha := l.Host("alpha")
 	if _, err := alpha.Virsh(ctx, "snapshot-create-as", snapped.Name, "s1", "--disk-only"); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestTwoGuestsOfOneNameNeedTheUUID(t *testing.T) {
 	a := labtest.Guest(t, lab.GuestConfig{Name: "twin", Host: "alpha"})
 	ctx := labtest.Context(t, time.Minute)
 	const other = "11111111-2222-3333-4444-555555555555"
-	beta := hostNamed(t, l, "beta")
+	beta := l.Host("beta")
 	if err := defineShutOff(ctx, beta, "twin", other); err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func TestDestinationDaemonKilledInTheCopy(t *testing.T) {
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
 			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96, NIC: true})
-			beta := hostNamed(t, l, "beta")
+			beta := l.Host("beta")
 			ctx := labtest.Context(t, 2*time.Minute)
 			var once sync.Once
 			killed := make(chan error, 1)

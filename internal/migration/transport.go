@@ -86,8 +86,6 @@ type recipe struct {
 	persistent bool
 	autostart  bool
 	paused     bool
-	// memoryBytes is the guest's size.
-	memoryBytes uint64
 }
 
 // migrateURI is the address QEMU connects to, without a port: libvirt picks one.

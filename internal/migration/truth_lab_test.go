@@ -28,7 +28,7 @@ func truthLab(t *testing.T, megabits int) *lab.Lab {
 		}
 	})
 	for name, idle := range truthIdle {
-		stop, err := hostNamed(t, l, name).FakeCPU(ctx, idle)
+		stop, err := l.Host(name).FakeCPU(ctx, idle)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func witnessed(t *testing.T, l *lab.Lab, control Control, delay, skew time.Durat
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, DirtyMiBPerSecond: 4})
 	f := labFleet(t, l)
 	lengthened(f, delay)
-	alpha, beta := hostNamed(t, l, "alpha"), hostNamed(t, l, "beta")
+	alpha, beta := l.Host("alpha"), l.Host("beta")
 	since := time.Now()
 	stopLink, stopJobs := busyLink(t, alpha), liveJobs(t, alpha, g.Name)
 	begin := time.Now()
@@ -182,11 +182,11 @@ func TestFiguresStayTrueWithAClockOff(t *testing.T) {
 		for _, control := range []Control{ControlController, ControlPeerToPeer} {
 			t.Run(off.String()+"_"+string(control), func(t *testing.T) {
 				ctx := labtest.Context(t, 2*time.Minute)
-				if err := hostNamed(t, l, "beta").ShiftClock(ctx, off); err != nil {
+				if err := l.Host("beta").ShiftClock(ctx, off); err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() {
-					if err := hostNamed(t, l, "beta").ShiftClock(context.Background(), 0); err != nil {
+					if err := l.Host("beta").ShiftClock(context.Background(), 0); err != nil {
 						t.Error(err)
 					}
 				})
