@@ -48,7 +48,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 			if m == nil {
 				t.Fatal("no last_migration")
 			}
-			if m.Transport != c.transport || m.Control != c.control || m.Encrypted != (c.transport != migration.TransportPlain) || m.SourceHost != "alpha" || m.DestinationHost != "beta" {
+			if m.Transport != c.transport || m.Control != c.control || m.Encrypted == nil || *m.Encrypted != (c.transport != migration.TransportPlain) || m.SourceHost != "alpha" || m.DestinationHost != "beta" {
 				t.Errorf("last_migration %+v", m)
 			}
 			for figure, v := range map[string]*int64{"total_ms": m.TotalMS, "copy_ms": m.CopyMS, "wall_ms": m.WallMS, "transferred_bytes": m.TransferredBytes, "parallel_connections": m.ParallelConnections} {

@@ -28,11 +28,11 @@ func TestEveryOptionReachesTheEngine(t *testing.T) {
 	m := domainModel{Name: types.StringValue("web"), UUID: types.StringUnknown(), Host: types.StringValue("beta"), Migration: obj}
 	req, diags := m.request(t.Context(), 7)
 	report(t, diags)
-	if req.Options != want || req.Guest != (migration.GuestRef{Name: "web"}) || req.Host != "beta" || req.Timeout != 7 {
+	if !reflect.DeepEqual(req.Options, want) || req.Guest != (migration.GuestRef{Name: "web"}) || req.Host != "beta" || req.Timeout != 7 {
 		t.Errorf("request %+v", req)
 	}
 	m.Migration = types.ObjectNull(obj.AttributeTypes(t.Context()))
-	if req, diags = m.request(t.Context(), 0); diags.HasError() || req.Options != (migration.Options{}) || req.Timeout != 0 {
+	if req, diags = m.request(t.Context(), 0); diags.HasError() || !reflect.DeepEqual(req.Options, migration.Options{}) || req.Timeout != 0 {
 		t.Errorf("without migration: request %+v, %v", req, diags)
 	}
 }

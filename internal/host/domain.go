@@ -31,6 +31,8 @@ type Domain struct {
 	Snapshots, Checkpoints int
 	HasManagedSave         bool
 	TPM, NVRAM, HugePages  bool
+	// NVRAMPath is the file on the host that holds the firmware's variables, where the description names one.
+	NVRAMPath string
 
 	// XML is the description of the running guest, or of the defined one, without secrets.
 	XML string
@@ -45,15 +47,29 @@ type Disk struct {
 	Device, Type string
 	// Source is where the data is, in words.
 	Source string
+	// Path is the file or device of the host that holds the data, where it is one.
+	Path string
 	// Protocol is that of a network disk.
 	Protocol            string
 	Format, Cache       string
 	ReadOnly, Shareable bool
 	Transient           bool
-	// Local: the data is reached through a path of this host, so that another host may not have it.
+	// Local: the data is reached through a path or a server of this host itself, so that another host may
+	// not have it.
 	Local bool
 	// Empty: a drive without a medium.
 	Empty bool
+	// Encrypted: the image's contents are encrypted with a secret that the host's daemon keeps.
+	Encrypted bool
+
+	// Backing is what the image builds on, the nearest first. BackingKnown: that is the whole chain; of a
+	// guest that is shut off it is known only where a storage pool has the images.
+	Backing      []Backing
+	BackingKnown bool
+
+	// CapacityBytes is what the guest sees, AllocationBytes what is in use, PhysicalBytes the length of
+	// the file or device. 0: not known.
+	CapacityBytes, AllocationBytes, PhysicalBytes uint64
 }
 
 // Interface is one of a guest's network interfaces.
@@ -92,6 +108,11 @@ func (h *Host) Domain(ctx context.Context, uuid string) (Domain, error) {
 	}
 	if err := h.flags(ctx, uuid, &d); err != nil {
 		return Domain{}, err
+	}
+	for i := range d.Disks {
+		if err := h.measure(ctx, uuid, &d.Disks[i]); err != nil {
+			return Domain{}, err
+		}
 	}
 	return d, nil
 }

@@ -3,7 +3,6 @@ package host
 import (
 	"encoding/xml"
 	"fmt"
-	"net"
 	"strings"
 
 	"libvirt.org/go/libvirtxml"
@@ -26,73 +25,6 @@ func (d *Domain) add(dev device) {
 			d.Blockers = append(d.Blockers, words)
 		}
 	}
-}
-
-// readDisk takes the facts of one disk.
-func readDisk(dev device) Disk {
-	kind := dev.kind
-	d := Disk{Device: "disk", Type: kind, Local: true, Source: "a disk of type " + kind}
-	var x libvirtxml.DomainDisk
-	if err := x.Unmarshal(dev.text); err != nil {
-		d.Target = within(dev.text, "target", "dev")
-		if device := within(dev.text, "", "device"); device != "" {
-			d.Device = device
-		}
-		return d
-	}
-	d.Source = ""
-	d.ReadOnly, d.Shareable, d.Transient = x.ReadOnly != nil, x.Shareable != nil, x.Transient != nil
-	if x.Device != "" {
-		d.Device = x.Device
-	}
-	if x.Target != nil {
-		d.Target = x.Target.Dev
-	}
-	if x.Driver != nil {
-		d.Format, d.Cache = x.Driver.Type, x.Driver.Cache
-	}
-	// Whatever is not known to be reached over a network counts as this host's own.
-	src := x.Source
-	switch {
-	case src != nil && src.File != nil && src.File.File != "":
-		d.Source = src.File.File
-	case src != nil && src.Block != nil && src.Block.Dev != "":
-		d.Source = src.Block.Dev
-	case src != nil && src.Dir != nil && src.Dir.Dir != "":
-		d.Source = src.Dir.Dir
-	case src != nil && src.Network != nil:
-		d.Local = false
-		d.Protocol = src.Network.Protocol
-		d.Source = networkSource(src.Network)
-	case src != nil && src.Volume != nil:
-		d.Source = fmt.Sprintf("volume %s of pool %s", src.Volume.Volume, src.Volume.Pool)
-	case src != nil && src.NVME != nil:
-		d.Source = "an NVMe device of the host"
-	case src != nil && src.VHostUser != nil:
-		d.Source = "a vhost-user server on the host"
-	case src != nil && src.VHostVDPA != nil:
-		d.Source = src.VHostVDPA.Dev
-	case kind == "file" || kind == "block":
-		d.Empty, d.Local = true, false
-	default:
-		d.Source = "a disk of type " + kind
-	}
-	return d
-}
-
-func networkSource(n *libvirtxml.DomainDiskSourceNetwork) string {
-	var hosts []string
-	for _, h := range n.Hosts {
-		switch {
-		case h.Socket != "":
-			hosts = append(hosts, h.Socket)
-		case h.Port != "":
-			hosts = append(hosts, net.JoinHostPort(h.Name, h.Port))
-		default:
-			hosts = append(hosts, h.Name)
-		}
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%s://%s/%s", n.Protocol, strings.Join(hosts, ","), n.Name), "/")
 }
 
 // addInterface takes the facts of one network interface. One that is a device of the host counts among

@@ -39,6 +39,7 @@ func readDomain(text string) (Domain, error) {
 			d.Arch, d.Machine = x.OS.Type.Arch, x.OS.Type.Machine
 		}
 		d.NVRAM = x.OS.NVRam != nil
+		d.NVRAMPath = nvramPath(x.OS.NVRam)
 	}
 	d.HugePages = x.MemoryBacking != nil && x.MemoryBacking.MemoryHugePages != nil
 	if x.LaunchSecurity != nil {

@@ -34,12 +34,12 @@ func TestADescriptionsFacts(t *testing.T) {
 	want := Domain{
 		ID:          DomainID{Name: "web", UUID: "6f6b1b8e-3c5b-4b6e-9d0a-0f3c2b1a0d9e", ID: 7},
 		MemoryBytes: 4 << 30, VCPUs: 4, Type: "kvm", Arch: "x86_64", Machine: "pc-q35-7.2", Emulator: "/usr/bin/qemu-system-x86_64",
-		TPM: true, NVRAM: true, HugePages: true,
+		TPM: true, NVRAM: true, HugePages: true, NVRAMPath: "/var/lib/libvirt/qemu/nvram/web_VARS.fd",
 		Disks: []Disk{
-			{Target: "vda", Device: "disk", Type: "file", Source: "/var/lib/libvirt/images/web.qcow2", Format: "qcow2", Cache: "none", Local: true},
-			{Target: "vdb", Device: "disk", Type: "network", Source: "rbd://ceph1:6789,ceph2:6789/pool/web", Protocol: "rbd", Format: "raw", Shareable: true},
-			{Target: "vdc", Device: "disk", Type: "block", Source: "/dev/vg/web", Format: "raw", Cache: "writeback", Local: true, Transient: true},
-			{Target: "sda", Device: "cdrom", Type: "file", ReadOnly: true, Empty: true},
+			{Target: "vda", Device: "disk", Type: "file", Source: "/var/lib/libvirt/images/web.qcow2", Path: "/var/lib/libvirt/images/web.qcow2", Format: "qcow2", Cache: "none", Local: true},
+			{Target: "vdb", Device: "disk", Type: "network", Source: "rbd://ceph1:6789,ceph2:6789/pool/web", Protocol: "rbd", Format: "raw", Shareable: true, BackingKnown: true},
+			{Target: "vdc", Device: "disk", Type: "block", Source: "/dev/vg/web", Path: "/dev/vg/web", Format: "raw", Cache: "writeback", Local: true, Transient: true, BackingKnown: true},
+			{Target: "sda", Device: "cdrom", Type: "file", ReadOnly: true, Empty: true, BackingKnown: true},
 			{Target: "vdd", Device: "disk", Type: "quantum", Source: "a disk of type quantum", Local: true},
 			{Target: "sdb", Device: "cdrom", Type: "volume", Source: "volume debian.iso of pool iso", ReadOnly: true, Local: true},
 		},

@@ -15,6 +15,16 @@ var ErrUntrusted = errors.New("host is not trusted")
 // ErrDenied marks a host that answered, is who it should be, and does not let us in.
 var ErrDenied = errors.New("access denied")
 
+// ErrNoLogin marks a connection that gives no login to the host: the daemon can be asked, the host's files
+// cannot be looked at.
+var ErrNoLogin = errors.New("the connection gives no login to the host")
+
+// ErrNoVolume marks the answer of a daemon that it knows no such storage volume.
+var ErrNoVolume = errors.New("no such storage volume")
+
+// ErrVolumeExists marks a volume that was not created because something of its name is there.
+var ErrVolumeExists = errors.New("a volume of that name is there")
+
 // ErrClosed marks a call on a Host or Session that its owner has closed.
 var ErrClosed = errors.New("connection is closed")
 
@@ -28,6 +38,8 @@ const (
 	CodeSystem             uint32 = 38
 	CodeNoDomain           uint32 = 42
 	CodeAuthFailed         uint32 = 45
+	CodeNoPool             uint32 = 49
+	CodeNoVolume           uint32 = 50
 	CodeOperationInvalid   uint32 = 55
 	CodeTimeout            uint32 = 68
 	CodeArgUnsupported     uint32 = 74
@@ -40,6 +52,7 @@ const (
 	CodeMigrateFinishOK    uint32 = 93
 	CodeCPUIncompatible    uint32 = 91
 	CodeResourceBusy       uint32 = 87
+	CodeVolumeExists       uint32 = 90
 	CodeAgentUnresponsive  uint32 = 86
 	CodeConfigUnsupported  uint32 = 67
 	CodeNoDomainCheckpoint uint32 = 103
@@ -109,6 +122,10 @@ func explain(host, call string, err error) error {
 		switch l.Code {
 		case CodeNoDomain:
 			e.Err = ErrNoDomain
+		case CodeNoVolume:
+			e.Err = ErrNoVolume
+		case CodeVolumeExists:
+			e.Err = ErrVolumeExists
 		case CodeAccessDenied, CodeAuthFailed, CodeAuthCancelled, CodeAuthUnavailable:
 			e.Err = ErrDenied
 		}

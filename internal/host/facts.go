@@ -16,7 +16,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	if f.Driver, err = ask(ctx, h, "ask for the driver", callLimit, (*libvirt.Libvirt).ConnectGetType); err != nil {
 		return Facts{}, err
 	}
-	if f.Hostname, err = ask(ctx, h, "ask for the host name", callLimit, (*libvirt.Libvirt).ConnectGetHostname); err != nil {
+	if f.Hostname, err = h.hostname(ctx); err != nil {
 		return Facts{}, err
 	}
 	lib, err := ask(ctx, h, "ask for libvirt's version", callLimit, (*libvirt.Libvirt).ConnectGetLibVersion)
@@ -56,6 +56,10 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 
 	f.RoundTrip, err = h.roundTrip(ctx)
 	return f, err
+}
+
+func (h *Host) hostname(ctx context.Context) (string, error) {
+	return ask(ctx, h, "ask for the host name", callLimit, (*libvirt.Libvirt).ConnectGetHostname)
 }
 
 // roundTrip is the least time of a few calls that the daemon answers out of hand.

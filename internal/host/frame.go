@@ -23,6 +23,7 @@ const (
 
 	procAuthList  = 66
 	procLifecycle = 318 // REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE
+	procPass      = 359 // REMOTE_PROC_DOMAIN_EVENT_CALLBACK_MIGRATION_ITERATION
 
 	typeCall    = 0
 	typeReply   = 1
@@ -102,33 +103,40 @@ func (o *outgoing) advance(p []byte, began func(header)) error {
 	return nil
 }
 
-// lifecycle is the payload of a lifecycle event.
-type lifecycle struct {
+// happening is the payload of an event: of a domain's life, or of the passes of its migration.
+type happening struct {
 	uuid         [16]byte
 	kind, detail int32
 }
 
-// parseLifecycle decodes a callback number, a domain (name, UUID, id), an event and its detail.
-func parseLifecycle(b []byte) (lifecycle, error) {
-	var l lifecycle
+// parseEvent decodes the payload of an event that came as the given procedure: a callback number, a domain
+// (name, UUID, id), and then the kind of a lifecycle event and its detail, or the number of a pass.
+func parseEvent(procedure uint32, b []byte) (happening, error) {
+	var h happening
 	bad := fmt.Errorf("%w: a malformed event", errFrame)
 	if len(b) < 8 {
-		return l, bad
+		return h, bad
 	}
 	name := binary.BigEndian.Uint32(b[4:])
 	b = b[8:]
 	if uint64(name) > uint64(len(b)) {
-		return l, bad
+		return h, bad
+	}
+	words := uint64(2)
+	if procedure == procPass {
+		words = 1
 	}
 	padded := (uint64(name) + 3) &^ 3
-	if padded+16+12 > uint64(len(b)) {
-		return l, bad
+	if padded+16+4+4*words > uint64(len(b)) {
+		return h, bad
 	}
 	b = b[padded:]
-	copy(l.uuid[:], b)
-	l.kind = int32(binary.BigEndian.Uint32(b[20:]))
-	l.detail = int32(binary.BigEndian.Uint32(b[24:]))
-	return l, nil
+	copy(h.uuid[:], b)
+	h.detail = int32(binary.BigEndian.Uint32(b[16+4*words:]))
+	if h.kind = EventMemoryPass; procedure == procLifecycle {
+		h.kind = int32(binary.BigEndian.Uint32(b[20:]))
+	}
+	return h, nil
 }
 
 // parseAuthList decodes the ways in that a daemon offers (0 none, 1 SASL, 2 polkit).

@@ -35,7 +35,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(append(word(4), reply...))
 	f.Add(append(word(math.MaxUint32), reply...))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		w := newWire(stream{bytes.NewReader(sent)}, func(lifecycle, time.Time) {})
+		w := newWire(stream{bytes.NewReader(sent)}, func(happening, time.Time) {})
 		w.waiting[7] = 298
 		out, err := io.ReadAll(w)
 		if err != nil {
@@ -84,7 +84,14 @@ func FuzzOutgoing(f *testing.F) {
 func FuzzLifecycleEvent(f *testing.F) {
 	f.Add(event(3, 1)[headerSize:])
 	f.Add(append(word(1), word(math.MaxUint32)...))
-	f.Fuzz(func(t *testing.T, b []byte) { _, _ = parseLifecycle(b); _ = parseAuthList(b) })
+	f.Add(append(event(3, 1)[headerSize:len(event(3, 1))-8], word(2)...)) // a pass has one word less
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _ = parseEvent(procLifecycle, b)
+		if h, err := parseEvent(procPass, b); err == nil && h.kind != EventMemoryPass {
+			t.Errorf("a pass was taken for an event of kind %d", h.kind)
+		}
+		_ = parseAuthList(b)
+	})
 }
 
 // FuzzDomainXML reads descriptions that no libvirt would write, too.

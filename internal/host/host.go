@@ -23,6 +23,7 @@ type Host struct {
 	closed   bool
 	open     map[*rpc]struct{} // every connection, to be closed with the host
 	sessions map[*Session]struct{}
+	files    map[*Files]struct{}
 	cpus     int
 }
 
@@ -42,6 +43,7 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 		dialing:  make(chan struct{}, 1),
 		open:     make(map[*rpc]struct{}),
 		sessions: make(map[*Session]struct{}),
+		files:    make(map[*Files]struct{}),
 	}
 	if _, err := h.connection(ctx); err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 // Name is the user's name of the host.
 func (h *Host) Name() string { return h.cfg.Name }
 
-// Close ends the control connection and every session at once, without waiting for the daemon. It may be
+// Close ends the control connection, every session and every look at files at once, without waiting for the daemon. It may be
 // called again.
 func (h *Host) Close() error {
 	h.mu.Lock()
@@ -65,7 +67,14 @@ func (h *Host) Close() error {
 	for s := range h.sessions {
 		sessions = append(sessions, s)
 	}
+	var files []*Files
+	for f := range h.files {
+		files = append(files, f)
+	}
 	h.mu.Unlock()
+	for _, f := range files {
+		_ = f.Close()
+	}
 	for _, s := range sessions {
 		_ = s.Close()
 	}
@@ -76,7 +85,7 @@ func (h *Host) Close() error {
 }
 
 // connect opens a connection of whatever kind and books it for Close.
-func (h *Host) connect(ctx context.Context, shared bool, event func(lifecycle, time.Time)) (*rpc, error) {
+func (h *Host) connect(ctx context.Context, shared bool, event func(happening, time.Time)) (*rpc, error) {
 	if h.isClosed() {
 		return nil, &Error{Host: h.cfg.Name, Err: ErrClosed}
 	}

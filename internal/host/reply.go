@@ -12,14 +12,24 @@ var leading = map[uint32]struct{ offset, element int }{
 	14:           {0, 1},  // domain XML
 	7:            {0, 1},  // capabilities
 	procAuthList: {0, 4},  // ways in
+	76:           {0, 1},  // new pool: its name
+	84:           {0, 1},  // pool by name
+	86:           {0, 1},  // pool of a volume
+	88:           {0, 1},  // pool XML
+	93:           {0, 1},  // new volume: its pool
+	95:           {0, 1},  // volume by name
+	97:           {0, 1},  // volume by path
+	99:           {0, 1},  // volume XML
 	227:          {0, 12}, // host CPU counters
 	228:          {0, 12}, // host memory
 	273:          {0, 24}, // domains
+	281:          {0, 20}, // pools
 	298:          {4, 12}, // job statistics, after the type
 	302:          {0, 1},  // begin: cookie
 	303:          {0, 1},  // prepare: cookie
 	305:          {0, 1},  // perform: cookie
 	342:          {0, 1},  // domain capabilities
+	391:          {0, 1},  // pool by folder
 }
 
 // checkReply refuses a reply that claims more than it carries.

@@ -44,7 +44,7 @@ type rpc struct {
 }
 
 // openRPC dials and opens the driver named by path. Nothing is left behind when it fails.
-func openRPC(ctx context.Context, cfg Config, t target, shared bool, event func(lifecycle, time.Time)) (*rpc, error) {
+func openRPC(ctx context.Context, cfg Config, t target, shared bool, event func(happening, time.Time)) (*rpc, error) {
 	ctx, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
 	raw, err := t.dial(ctx, cfg)

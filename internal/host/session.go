@@ -31,11 +31,13 @@ func (h *Host) Session(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s.rpc = r
-	if _, err := call(ctx, r, "ask for events", callLimit, func(l *libvirt.Libvirt) (int32, error) {
-		return l.ConnectDomainEventCallbackRegisterAny(int32(libvirt.DomainEventIDLifecycle), nil)
-	}); err != nil {
-		r.close()
-		return nil, err
+	for _, id := range []libvirt.DomainEventID{libvirt.DomainEventIDLifecycle, libvirt.DomainEventIDMigrationIteration} {
+		if _, err := call(ctx, r, "ask for events", callLimit, func(l *libvirt.Libvirt) (int32, error) {
+			return l.ConnectDomainEventCallbackRegisterAny(int32(id), nil)
+		}); err != nil {
+			r.close()
+			return nil, err
+		}
 	}
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
@@ -49,7 +51,8 @@ func (h *Host) Session(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// Events are the lifecycle events of every domain of the host. The channel closes when the session ends.
+// Events are the lifecycle events of every domain of the host, and the passes over the memory of those
+// that migrate away. The channel closes when the session ends.
 func (s *Session) Events() <-chan Event { return s.events }
 
 // Lost is closed when the connection broke or was closed.
@@ -76,7 +79,7 @@ func (s *Session) watch() {
 }
 
 // push is called by the connection's reader and must not wait.
-func (s *Session) push(l lifecycle, at time.Time) {
+func (s *Session) push(l happening, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {

@@ -80,15 +80,7 @@ func (p *sshPath) keepAlive() {
 }
 
 func (t target) dialSSH(ctx context.Context, log hclog.Logger) (io.ReadWriteCloser, error) {
-	c, err := loadSSHConfig()
-	if err != nil {
-		return nil, err
-	}
-	hops, err := t.hops(c)
-	if err != nil {
-		return nil, err
-	}
-	path, err := openPath(ctx, hops)
+	path, err := t.logIn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +93,19 @@ func (t target) dialSSH(ctx context.Context, log hclog.Logger) (io.ReadWriteClos
 	}
 	go path.keepAlive()
 	return daemon, nil
+}
+
+// logIn opens an SSH connection to the host, by the way that the user's configuration tells.
+func (t target) logIn(ctx context.Context) (*sshPath, error) {
+	c, err := loadSSHConfig()
+	if err != nil {
+		return nil, err
+	}
+	hops, err := t.hops(c)
+	if err != nil {
+		return nil, err
+	}
+	return openPath(ctx, hops)
 }
 
 // openPath logs in on one hop after the other.

@@ -46,6 +46,10 @@ const (
 	EventShutdown  = 6
 	EventCrashed   = 8
 
+	// EventMemoryPass is of our own: QEMU begins another pass over the memory of a guest that migrates
+	// away. Detail counts the passes; at the first, all disks that are copied have been.
+	EventMemoryPass = 1000
+
 	StartedMigrated         = 1
 	SuspendedPaused         = 0
 	SuspendedMigrated       = 1
@@ -131,6 +135,9 @@ var eventWords = []string{"defined", "undefined", "started", "suspended", "resum
 
 // String is the event in libvirt's words: "suspended (migrated)".
 func (e Event) String() string {
+	if e.Kind == EventMemoryPass {
+		return fmt.Sprintf("pass %d over the memory", e.Detail)
+	}
 	if e.Kind < 0 || e.Kind >= len(eventWords) {
 		return fmt.Sprintf("event %d (detail %d)", e.Kind, e.Detail)
 	}

@@ -26,7 +26,7 @@ const (
 // their own.
 type wire struct {
 	raw   io.ReadWriteCloser
-	event func(lifecycle, time.Time)
+	event func(happening, time.Time)
 
 	ready []byte // of the frame being handed to go-libvirt; the reader's own
 
@@ -47,7 +47,7 @@ type wire struct {
 	tasks     sync.WaitGroup
 }
 
-func newWire(raw io.ReadWriteCloser, event func(lifecycle, time.Time)) *wire {
+func newWire(raw io.ReadWriteCloser, event func(happening, time.Time)) *wire {
 	w := &wire{
 		raw: raw, event: event,
 		waiting: make(map[int32]uint32),
@@ -105,9 +105,9 @@ func (w *wire) next() ([]byte, error) {
 		}
 		return nil, nil
 	case h.program == programRemote && h.kind == typeMessage:
-		if h.procedure == procLifecycle {
+		if h.procedure == procLifecycle || h.procedure == procPass {
 			at := time.Now()
-			ev, err := parseLifecycle(payload)
+			ev, err := parseEvent(h.procedure, payload)
 			if err != nil {
 				return nil, err
 			}

@@ -40,3 +40,25 @@ func advice(err error) string {
 	}
 	return ""
 }
+
+// handshakes are the texts of failures that QEMU and libvirt only have before the first byte of a guest
+// is sent: credentials that cannot be loaded, a connection that was never made, a server that could not
+// be verified. A connection that broke later, or a server that refused us after we had begun, has other
+// words, and is not among them.
+var handshakes = []string{
+	"Unable to access credentials", "Unable to import", "Certificate does not match the hostname",
+	"The certificate is not trusted", "The certificate hasn't got a known issuer", "The certificate has been revoked",
+	"certificate has expired", "certificate is not yet active", "certificate is expired", "No certificate was found",
+	"TLS handshake failed", "unable to connect to server", "Failed to connect to", "Cannot load CA certificate", "Cannot load certificate",
+}
+
+// beforeMemory says whether a failure is one that only comes before a byte of the guest was sent.
+func beforeMemory(err error) bool {
+	text := err.Error()
+	for _, h := range handshakes {
+		if strings.Contains(text, h) {
+			return true
+		}
+	}
+	return false
+}

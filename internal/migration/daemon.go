@@ -28,8 +28,23 @@ type daemon interface {
 	SetAutostart(ctx context.Context, uuid string, on bool) error
 	MaxDowntime(ctx context.Context, uuid string) (time.Duration, error)
 	SetMaxDowntime(ctx context.Context, uuid string, d time.Duration) error
+	// Files opens the host's public files; an error where the connection gives no login.
+	Files(ctx context.Context) (publicFiles, error)
+	Pools(ctx context.Context) ([]host.Pool, error)
+	Volume(ctx context.Context, path string) (host.Volume, error)
+	DiskUsers(ctx context.Context, path string) ([]host.DomainID, error)
+	Folder(ctx context.Context, dir string, create bool) (folder, error)
+	SweepFolders(ctx context.Context) ([]string, error)
 	Session(ctx context.Context) (session, error)
 	Close() error
+}
+
+// folder is a directory of a host whose images can be looked at, made and deleted.
+type folder interface {
+	Volume(ctx context.Context, name string) (host.Volume, error)
+	Create(ctx context.Context, v host.Volume) error
+	Delete(ctx context.Context, name string) error
+	Close(ctx context.Context) error
 }
 
 // session is one migration's own connection to a daemon. libvirt undoes the unfinished migration when
@@ -55,6 +70,22 @@ func (r realDaemon) Session(ctx context.Context) (session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func (r realDaemon) Files(ctx context.Context) (publicFiles, error) {
+	f, err := r.Host.Files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (r realDaemon) Folder(ctx context.Context, dir string, create bool) (folder, error) {
+	f, err := r.Host.Folder(ctx, dir, create)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func dialReal(ctx context.Context, cfg host.Config) (daemon, error) {

@@ -18,7 +18,7 @@ func decide(o Options, fa facts) Plan {
 	p := Plan{
 		Name: fa.guest.ID.Name, UUID: fa.guest.ID.UUID, From: fa.source.key, To: fa.destination.key,
 		Timeout:  defaultTimeout(fa.guest.MemoryBytes),
-		RuledOut: map[Transport]string{},
+		RuledOut: map[Transport]string{}, Storage: o.Storage,
 	}
 	block := func(id, hint, format string, args ...any) {
 		p.Blockers = append(p.Blockers, Finding{ID: id, Text: fmt.Sprintf(format, args...), Hint: hint})
@@ -29,11 +29,25 @@ func decide(o Options, fa facts) Plan {
 	}
 	blockHosts(fa, block)
 	blockGuest(fa, block)
+	decideStorage(&p, o, fa, block)
+	if fa.guest.State.ShutOff() {
+		decideOffline(&p, fa, block)
+		return p
+	}
+	if fa.destination.cfg.migrationAddress() == "" {
+		block("migration_address", fmt.Sprintf("set migration_address of host %q to the name or address at which the other hosts reach it", fa.destination.key),
+			"nothing says at which address %q can be reached by the other hosts", fa.destination.key)
+	}
 	decideTransport(&p, o, fa, block)
 	decideControl(&p, o, fa, block)
 
 	r := &p.recipe
 	r.flags |= host.FlagLive
+	if r.mayVouch() {
+		r.flags |= host.FlagUnsafe
+	} else if r.unvouched > 0 {
+		p.ToBeConfirmed = append(p.ToBeConfirmed, "that libvirt takes the cache modes of the shared disks for safe")
+	}
 	r.autostart = fa.guest.Autostart
 	if r.persistent = fa.guest.Persistent; r.persistent {
 		r.flags |= host.FlagPersistDest | host.FlagUndefineSource
@@ -41,7 +55,9 @@ func decide(o Options, fa facts) Plan {
 	if r.paused = fa.guest.State.PausedByUser(); r.paused {
 		r.flags |= host.FlagPaused
 	}
-	r.params.MigrateURI = migrateURI(fa.destination.cfg.migrationAddress())
+	if p.Transport != TransportTunnel { // a tunnel has no address of its own, and libvirt refuses one
+		r.params.MigrateURI = migrateURI(fa.destination.cfg.migrationAddress())
+	}
 	r.params.DestinationName = fa.guest.ID.Name
 	r.params.BandwidthMiBPerSecond = o.BandwidthMiBPerSecond
 	if fa.leftover {
@@ -65,10 +81,6 @@ func blockHosts(fa facts, block blocker) {
 	if fa.source.Arch != "" && fa.destination.Arch != "" && fa.source.Arch != fa.destination.Arch {
 		block("architecture", "", "host %q is %s, host %q is %s", fa.source.key, fa.source.Arch, fa.destination.key, fa.destination.Arch)
 	}
-	if fa.destination.cfg.migrationAddress() == "" {
-		block("migration_address", fmt.Sprintf("set migration_address of host %q to the name or address at which the other hosts reach it", fa.destination.key),
-			"nothing says at which address %q can be reached by the other hosts", fa.destination.key)
-	}
 	if fa.nameTakenBy != "" {
 		block("name_taken", "rename or undefine that domain", "host %q has another domain named %q (%s)", fa.destination.key, fa.guest.ID.Name, fa.nameTakenBy)
 	}
@@ -76,27 +88,30 @@ func blockHosts(fa facts, block blocker) {
 
 func blockGuest(fa facts, block blocker) {
 	g := fa.guest
-	switch {
-	case !g.ID.Active():
-		block("shut_off", "start it, or define it on the other host yourself", "guest %q is %s, and moving guests that do not run is not supported yet", g.ID.Name, g.State)
-	case !g.State.Running() && !g.State.PausedByUser():
-		block("state", "bring it to a running state first", "guest %q is %s, and only a running guest or one that its user paused can be moved", g.ID.Name, g.State)
+	if !g.State.Running() && !g.State.PausedByUser() && !g.State.ShutOff() {
+		block("state", "bring it to a running state first, or shut it off", "guest %q is %s, and only a guest that runs, that its user paused or that is shut off can be moved", g.ID.Name, g.State)
 	}
 	if fa.otherJob {
 		block("job", "wait for it to end: virsh domjobinfo shows it", "a job (save, dump, snapshot, backup or block job) runs on guest %q", g.ID.Name)
 	}
-	for _, d := range g.Disks {
-		if d.Local && !d.Empty {
-			block("local_disk", "put it on network storage that both hosts reach",
-				"disk %s (%s) is a file or device of host %q; moving local disks is not supported yet", d.Target, d.Source, fa.source.key)
-		}
+	if !g.State.ShutOff() {
+		blockDevices(g, fa.source.key, block)
 	}
+	blockCounts(g, block)
+}
+
+// blockDevices finds what keeps a guest on its host wherever it is to go.
+func blockDevices(g host.Domain, key string, block blocker) {
 	for _, dev := range g.HostDevices {
-		block("host_device", "detach it, or shut the guest down to move it", "guest %q uses a device of host %q: %s", g.ID.Name, fa.source.key, dev)
+		block("host_device", "detach it, or shut the guest down to move it", "guest %q uses a device of host %q: %s", g.ID.Name, key, dev)
 	}
 	for _, b := range g.Blockers {
 		block("device", "detach it first", "guest %q has something QEMU cannot migrate: %s", g.ID.Name, b)
 	}
+}
+
+// blockCounts finds what libvirt keeps beside a guest and does not carry.
+func blockCounts(g host.Domain, block blocker) {
 	if g.Snapshots > 0 {
 		block("snapshots", "virsh snapshot-list shows them; delete them or their metadata first", "guest %q has %d snapshots, and libvirt does not migrate a guest with snapshots", g.ID.Name, g.Snapshots)
 	}
@@ -110,10 +125,10 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 	var chosen *transportRow
 	for i := range transportRows {
 		row := &transportRows[i]
-		why := row.ruledOut(fa, o)
+		why := row.why(fa, o)
 		switch {
 		case why != "":
-		case o.Transport == TransportAuto && !row.encrypted:
+		case o.Transport == TransportAuto && row.encryption(fa) == nil:
 			why = "it is not encrypted"
 		case o.Transport == TransportAuto && chosen != nil:
 			why = fmt.Sprintf("%s is faster", chosen.name)
@@ -129,17 +144,21 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 		block("transport", "", "no transport: %s", ruledOutWords(p.RuledOut))
 		return
 	}
-	p.Transport, p.Encrypted = chosen.name, chosen.encrypted
+	p.Transport, p.recipe.encryption = chosen.name, chosen.encryption(fa)
+	p.Encrypted = p.recipe.encryption != nil
 	if o.Transport == TransportAuto {
 		p.Reason = fmt.Sprintf("the fastest encrypted transport both hosts can do (ruled out: %s)", ruledOutWords(p.RuledOut))
 	} else {
 		p.Reason = "asked for"
 	}
-	if !chosen.encrypted {
+	if !p.Encrypted {
 		if !o.AllowPlain {
-			block("plain", "choose transport auto, or set allow_plain = true", "transport %q sends guest memory unencrypted", chosen.name)
+			block("plain", "choose transport auto, or set allow_plain = true", "transport %q sends guest memory unencrypted%s", chosen.name, plainBecause(chosen.name, fa))
 		}
 		p.Warnings = append(p.Warnings, fmt.Sprintf("the memory of guest %q will cross the network unencrypted (transport %q)", p.Name, chosen.name))
+	}
+	if chosen.name == TransportTLS {
+		p.Warnings = append(p.Warnings, certificateWarnings(fa)...)
 	}
 	p.ToBeConfirmed = append(p.ToBeConfirmed, chosen.toBeConfirmed(fa)...)
 	chosen.carry(fa, o, &p.recipe)
@@ -148,7 +167,7 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 // decideControl says who drives. Under controller the blackout contains one round trip of this machine.
 func decideControl(p *Plan, o Options, fa facts, block blocker) {
 	p.recipe.peerURI = fa.destination.cfg.peerURI()
-	noPeer := ""
+	noPeer, tunnel := "", p.Transport == TransportTunnel
 	switch {
 	case p.recipe.peerURI == "":
 		noPeer = fmt.Sprintf("no peer_uri says how %s logs in to %s", fa.source.key, fa.destination.key)
@@ -161,6 +180,10 @@ func decideControl(p *Plan, o Options, fa facts, block blocker) {
 	switch {
 	case o.Control == ControlPeerToPeer && noPeer != "":
 		block("peer_uri", fmt.Sprintf("set peer_uri of host %q, for example qemu+tls://NAME/system", fa.destination.key), "control peer_to_peer is not possible: %s", noPeer)
+	case tunnel && noPeer != "":
+		block("peer_uri", fmt.Sprintf("set peer_uri of host %q, for example qemu+tls://NAME/system", fa.destination.key), "a tunnel is not possible: %s", noPeer)
+	case tunnel:
+		p.Control, p.ControlReason = ControlPeerToPeer, "a tunnel leads from daemon to daemon"
 	case o.Control != ControlAuto:
 		p.Control, p.ControlReason = o.Control, "asked for"
 	case roundTrip > limit && noPeer == "":
@@ -174,6 +197,14 @@ func decideControl(p *Plan, o Options, fa facts, block blocker) {
 	if p.Control == ControlPeerToPeer {
 		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that libvirtd on %s can log in to %s", fa.source.key, p.recipe.peerURI))
 	}
+}
+
+// plainBecause says why a transport that can be encrypted is not.
+func plainBecause(t Transport, fa facts) string {
+	if t != TransportTunnel {
+		return ""
+	}
+	return fmt.Sprintf(": nothing is known to encrypt the daemons' connection %s", withoutParameters(fa.destination.cfg.peerURI()))
 }
 
 func ruledOutWords(out map[Transport]string) string {

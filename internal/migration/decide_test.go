@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,29 @@ func TestDecideChooses(t *testing.T) {
 					t.Errorf("peer URI %q", p.recipe.peerURI)
 				}
 			}},
+		"tunnel where tls cannot be": {
+			change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, transport: TransportTunnel, control: ControlPeerToPeer,
+			flags: host.FlagLive | host.FlagTunnelled | host.FlagPersistDest | host.FlagUndefineSource,
+			check: func(t *testing.T, p Plan) {
+				if p.recipe.params.MigrateURI != "" || p.recipe.params.TLSDestination != "" || p.recipe.params.ParallelConnections != 0 {
+					t.Errorf("a tunnel has parameters libvirt refuses: %+v", p.recipe.params)
+				}
+				if !p.Encrypted || p.recipe.encryption.Protocol != "TLS (by libvirt)" || !strings.Contains(p.Reason, "tls: libvirt on b is 5.0.0") {
+					t.Errorf("encryption %+v, reason %q", p.recipe.encryption, p.Reason)
+				}
+			}},
+		"tunnel where the handshake of tls failed": {
+			change: func(fa *facts) { fa.failed = map[Transport]string{TransportTLS: "its handshake failed"} }, transport: TransportTunnel, control: ControlPeerToPeer},
+		"an unencrypted tunnel when asked for and allowed": {
+			options: Options{Transport: TransportTunnel, AllowPlain: true}, transport: TransportTunnel, control: ControlPeerToPeer,
+			change: func(fa *facts) {
+				fa.destination.cfg.PeerURI, fa.destination.cfg.AllowPlainControl = "qemu+tcp://b.example/system", true
+			},
+			check: func(t *testing.T, p Plan) {
+				if p.Encrypted || p.recipe.encryption != nil || len(p.Warnings) == 0 {
+					t.Errorf("encrypted %v, warnings %q", p.Encrypted, p.Warnings)
+				}
+			}},
 		"a far controller lets the hosts drive": {
 			change: func(fa *facts) {
 				fa.source.RoundTrip, fa.destination.RoundTrip = 160*time.Millisecond, 160*time.Millisecond
@@ -128,6 +152,7 @@ func TestDecideBlocks(t *testing.T) {
 	for id, c := range map[string]struct {
 		options Options
 		change  func(*facts)
+		id      string // of the blocker, where it is not the name of the case
 		says    string
 	}{
 		"driver":            {change: func(fa *facts) { fa.destination.Driver = "Xen" }, says: "Xen"},
@@ -145,8 +170,18 @@ func TestDecideBlocks(t *testing.T) {
 		"device":      {change: func(fa *facts) { fa.guest.Blockers = []string{"virtiofs filesystem data"} }, says: "virtiofs"},
 		"snapshots":   {change: func(fa *facts) { fa.guest.Snapshots = 2 }, says: "2 snapshots"},
 		"checkpoints": {change: func(fa *facts) { fa.guest.Checkpoints = 1 }, says: "checkpoints"},
-		"transport":   {change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, says: "5.0.0"},
-		"plain":       {options: Options{Transport: TransportPlain}, says: "unencrypted"},
+		"transport":   {options: Options{Transport: TransportTLS}, change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, says: "5.0.0"},
+		"plain tunnel": {id: "plain", options: Options{Transport: TransportTunnel}, change: func(fa *facts) {
+			fa.destination.cfg.PeerURI, fa.destination.cfg.AllowPlainControl = "qemu+tcp://b.example/system", true
+		}, says: "unencrypted"},
+		"auto never takes a plain tunnel": {id: "transport", change: func(fa *facts) {
+			fa.destination.LibvirtVersion = 5000000
+			fa.destination.cfg.PeerURI, fa.destination.cfg.AllowPlainControl = "qemu+tcp://b.example/system", true
+		}, says: "tunnel: it is not encrypted"},
+		"tunnel without a login": {id: "transport", options: Options{Transport: TransportTunnel}, change: func(fa *facts) {
+			fa.destination.cfg = HostConfig{URI: "qemu:///system", MigrationAddress: "b"}
+		}, says: "no peer_uri"},
+		"plain": {options: Options{Transport: TransportPlain}, says: "unencrypted"},
 		"peer_uri": {options: Options{Control: ControlPeerToPeer}, change: func(fa *facts) {
 			fa.destination.cfg = HostConfig{URI: "qemu:///system", MigrationAddress: "b"}
 		}, says: "peer_uri"},
@@ -157,7 +192,7 @@ func TestDecideBlocks(t *testing.T) {
 				c.change(&fa)
 			}
 			p := decide(c.options, fa)
-			i := slices.IndexFunc(p.Blockers, func(f Finding) bool { return f.ID == id })
+			i := slices.IndexFunc(p.Blockers, func(f Finding) bool { return f.ID == cmp.Or(c.id, id) })
 			if i < 0 || len(p.Blockers) != 1 {
 				t.Fatalf("blockers %+v", p.Blockers)
 			}

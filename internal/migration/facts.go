@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
@@ -17,8 +18,12 @@ type facts struct {
 	nameTakenBy string
 	// leftover says that the destination keeps an inactive definition of this very guest.
 	leftover bool
+	// disks are the guest's disks that are files or devices of the source.
+	disks []diskFacts
 	// otherJob says that a job which is no migration runs on the guest.
 	otherJob bool
+	// failed are the transports that this very run has tried in vain, with what went wrong.
+	failed map[Transport]string
 }
 
 type hostFacts struct {
@@ -26,10 +31,15 @@ type hostFacts struct {
 	keys []string
 	cfg  HostConfig
 	host.Facts
+	// certificates are QEMU's; nil when nobody could look.
+	certificates *certificates
 }
 
 // inspect asks source and destination for the facts. Unlike locate, it needs answers of both.
-func (f *Fleet) inspect(ctx context.Context, v view, to string) (facts, error) {
+//
+// fresh looks at everything anew; a plan may use what another plan saw a moment ago.
+func (f *Fleet) inspect(ctx context.Context, v view, to string, o Options, fresh bool) (facts, error) {
+	o = o.withDefaults()
 	fa := facts{otherJob: v.at.job == host.JobOther}
 	fail := func(key string, err error) (facts, error) {
 		words, at := v.where()
@@ -61,8 +71,23 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string) (facts, error) {
 			fa.nameTakenBy = d.UUID
 		}
 	}
+	if err := f.inspectDisks(ctx, &fa); err != nil {
+		return fail(from, fmt.Errorf("look at the guest's disks: %w", err))
+	}
+	if o.Transport == TransportAuto || o.Transport == TransportTLS {
+		f.lookAtBoth(ctx, &fa, fresh)
+	}
 	fa.leftover = slices.ContainsFunc(v.definitions, func(s sighting) bool { return slices.Contains(s.keys, to) })
 	return fa, nil
+}
+
+// lookAtBoth looks at the certificates of both ends at once.
+func (f *Fleet) lookAtBoth(ctx context.Context, fa *facts, fresh bool) {
+	var wg sync.WaitGroup
+	for _, h := range []*hostFacts{&fa.source, &fa.destination} {
+		wg.Go(func() { h.certificates = f.members[h.key].look(ctx, fresh) })
+	}
+	wg.Wait()
 }
 
 func (f *Fleet) hostFacts(ctx context.Context, key string) (hostFacts, error) {

@@ -31,13 +31,15 @@ func (r *run) readCompleted(ctx context.Context) {
 // result puts the figures together. What could not be measured stays nil, with the reason.
 func (r *run) result(fig figures) *Result {
 	res := &Result{
-		Transport: r.plan.Transport, TransportReason: r.plan.Reason, Encrypted: r.plan.Encrypted, Encryption: r.recipe.encryption,
+		Transport: r.plan.Transport, TransportReason: r.plan.Reason, Encrypted: &r.plan.Encrypted, Encryption: r.recipe.encryption,
 		Control: r.plan.Control, SourceHost: r.plan.From, DestinationHost: r.plan.To,
+		Storage: r.plan.Storage, CopiedDisks: append([]string{}, r.recipe.params.MigrateDisks...),
 		SourceCPU: fig.sourceCPU, DestinationCPU: fig.destinationCPU, MissingFigures: map[string]string{},
 	}
 	miss := func(figure, why string) { res.MissingFigures[figure] = why }
 	r.durations(res, miss)
 	r.jobFigures(res, miss)
+	r.diskFigures(res, miss)
 	for _, h := range []struct {
 		field string
 		cpu   *CPU
@@ -145,6 +147,28 @@ func (r *run) jobFigures(res *Result, miss func(figure, why string)) {
 		res.ThroughputBytesPerSecond = &v
 	} else {
 		miss("throughput_bytes_per_second", "it is transferred_bytes over copy_ms, and one of them is missing")
+	}
+}
+
+// diskFigures are those of the copied disks, null without a word when there are none.
+func (r *run) diskFigures(res *Result, miss func(figure, why string)) {
+	if len(res.CopiedDisks) == 0 {
+		return
+	}
+	for _, fig := range []struct {
+		name string
+		to   **int64
+		from *uint64
+	}{{"disk_total_bytes", &res.DiskTotalBytes, r.diskTotal}, {"disk_transferred_bytes", &res.DiskTransferredBytes, r.diskProcessed}} {
+		if fig.from == nil || *fig.from > math.MaxInt64 {
+			miss(fig.name, "libvirt tells it only of a running job, and this one was over before it could be asked")
+			continue
+		}
+		v := int64(*fig.from)
+		*fig.to = &v
+	}
+	if res.DiskCopyMS = between(r.performing, r.moments.memoryBegan()); res.DiskCopyMS == nil {
+		miss("disk_copy_ms", "the event that marks the beginning of the memory's copy did not arrive")
 	}
 }
 

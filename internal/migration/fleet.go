@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,10 @@ type HostConfig struct {
 	MigrationAddress string `json:"migration_address"`
 	// TLSDestination is the name in this host's QEMU certificate; default: MigrationAddress.
 	TLSDestination string `json:"tls_destination"`
+	// TLSCertificatesDir is where QEMU on this host has its certificates, where qemu.conf names another
+	// folder than libvirt's own; default: /etc/pki/libvirt-migrate if it exists, else /etc/pki/qemu. It is
+	// only looked at, to say beforehand whether tls can work.
+	TLSCertificatesDir string `json:"tls_certificates_dir"`
 	// PeerURI is the libvirt URI by which the other hosts' daemons log in to this one; default: URI,
 	// without the parameters that only mean something on the controller, where it is not a UNIX socket.
 	PeerURI string `json:"peer_uri"`
@@ -113,6 +118,9 @@ func (h HostConfig) validate(key string) error {
 			return fmt.Errorf("host %q: %s %q is not a host name or an IP address", key, option, value)
 		}
 	}
+	if h.TLSCertificatesDir != "" && !path.IsAbs(h.TLSCertificatesDir) {
+		return fmt.Errorf("host %q: tls_certificates_dir %q is not an absolute path", key, h.TLSCertificatesDir)
+	}
 	if strings.HasPrefix(h.MigrationAddress, "[") || strings.Count(h.MigrationAddress, ":") == 1 {
 		return fmt.Errorf("host %q: migration_address %q must be a bare name or IP address, without port or brackets", key, h.MigrationAddress)
 	}
@@ -128,6 +136,12 @@ func (h HostConfig) validate(key string) error {
 		}
 		if !strings.HasPrefix(u.Scheme, "qemu") {
 			return fmt.Errorf("host %q: peer_uri must be a qemu URI such as qemu+tls://HOST/system", key)
+		}
+		for option, value := range u.Query() {
+			// libvirt's own ways to switch the check off: https://libvirt.org/uri.html
+			if (option == "no_verify" && slices.ContainsFunc(value, func(v string) bool { return v != "0" })) || (option == "known_hosts_verify" && slices.Contains(value, "ignore")) {
+				return fmt.Errorf("host %q: peer_uri switches verification off (%s); the hosts' connection must verify certificates and host keys", key, option)
+			}
 		}
 		if u.Scheme == "qemu+tcp" && !h.AllowPlainControl {
 			return fmt.Errorf("host %q: peer_uri is unencrypted (qemu+tcp) and is refused unless allow_plain_control is true on that host", key)

@@ -25,6 +25,9 @@ type member struct {
 	facts    host.Facts
 	silent   error
 	silentAt time.Time
+
+	looking      sync.Mutex // held while looking at the host's files
+	certificates *certificates
 }
 
 // reach returns the host's daemon and its facts, dialling at the first call. A failure is remembered

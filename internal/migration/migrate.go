@@ -48,7 +48,7 @@ func (f *Fleet) planFrom(ctx context.Context, v view, req Request) (Plan, error)
 		stay.Recovery = interrupted
 		return stay, nil
 	}
-	fa, err := f.inspect(ctx, v, req.Host)
+	fa, err := f.inspect(ctx, v, req.Host, req.Options, false)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -67,7 +67,7 @@ func (f *Fleet) planFrom(ctx context.Context, v view, req Request) (Plan, error)
 func (f *Fleet) check(req Request) error {
 	fail := func(err error) error { return &Error{Phase: PhaseRequest, Guest: req.Guest.String(), Err: err} }
 	if _, known := f.members[req.Host]; !known {
-		return fail(fmt.Errorf("host %q is not among hosts (%s)", req.Host, strings.Join(f.keys, ", ")))
+		return fail(f.unknownHost(req.Host))
 	}
 	if req.Timeout < 0 {
 		return fail(fmt.Errorf("the time-out is %s, but must not be negative", req.Timeout))
@@ -76,6 +76,10 @@ func (f *Fleet) check(req Request) error {
 		return fail(err)
 	}
 	return nil
+}
+
+func (f *Fleet) unknownHost(key string) error {
+	return fmt.Errorf("host %q is not among hosts (%s)", key, strings.Join(f.keys, ", "))
 }
 
 // Migrate brings the guest to the wanted host: it finishes what an interrupted run left, moves the guest
@@ -105,7 +109,15 @@ func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (
 		defer cancel()
 	}
 	defer f.forget(nil)
-	tell := &teller{watch: req.Watch}
+	tell, err := newTeller(req)
+	if err != nil {
+		return Outcome{}, &Error{Phase: PhaseRequest, Guest: req.Guest.String(), Err: err}
+	}
+	defer func() {
+		if err := tell.close(); err != nil {
+			f.log.Warn("the progress file is not complete", "error", err)
+		}
+	}()
 	tell.step(StepLocate)
 	v, err := f.locate(ctx, req.Guest, true)
 	if err != nil {
@@ -115,12 +127,20 @@ func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	flag, err := f.handAutostartOver(ctx, v)
+	*recovered = notes
+	page, unnoted := f.openPage(v.id.UUID)
+	defer page.close()
+	former, err := f.settleEntry(ctx, v, page)
+	notes = append(notes, former...)
+	*recovered = notes
 	if err != nil {
 		return Outcome{}, err
 	}
-	notes = append(notes, flag...)
-	*recovered = notes
+	if len(former) > 0 { // a definition may have gone
+		if v, err = f.locate(ctx, GuestRef{UUID: v.id.UUID}, true); err != nil {
+			return Outcome{}, err
+		}
+	}
 	o := Outcome{Changed: len(notes) > 0}
 	if slices.Contains(v.at.keys, req.Host) {
 		o.Location, err = v.location()
@@ -129,35 +149,7 @@ func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (
 		return o, err
 	}
 
-	tell.step(StepInspect)
-	fa, err := f.inspect(ctx, v, req.Host)
-	if err != nil {
-		return Outcome{}, err
-	}
-	tell.step(StepDecide)
-	o.Plan = decide(req.Options, fa)
-	if err := o.Plan.Err(); err != nil {
-		return Outcome{}, err
-	}
-	if req.Timeout == 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.Plan.Timeout, timeoutError{o.Plan.Timeout})
-		defer cancel()
-	}
-	release, err := f.slots.take(ctx, fa.source.identity(), fa.destination.identity(), func() {
-		f.log.Info("waiting: the hosts already have as many migrations as max_migrations_per_host allows", "guest", v.id.Name, "limit", f.slots.perHost)
-	})
-	if err != nil {
-		words, at := v.where()
-		return Outcome{}, &Error{Phase: PhaseDecide, Guest: v.id.Name, GuestAt: words, Host: at, Err: fmt.Errorf("wait for a free migration slot: %w", cause(ctx, err))}
-	}
-	defer release()
-
-	r := &run{
-		fleet: f, id: v.id, plan: o.Plan, recipe: o.Plan.recipe, tell: tell, maxDowntime: time.Duration(req.Options.withDefaults().MaxDowntimeMS) * time.Millisecond,
-		log: f.log.With("guest", v.id.Name, "from", o.Plan.From, "to", o.Plan.To),
-	}
-	after, result, err := r.do(ctx)
+	after, result, err := f.move(ctx, req, v, journalAt{page, unnoted}, tell, &o, &notes)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -165,13 +157,104 @@ func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (
 	wall := time.Since(began).Milliseconds()
 	result.WallMS = &wall
 	result.StartedAt, result.FinishedAt = began.UTC().Truncate(time.Millisecond), time.Now().UTC().Truncate(time.Millisecond)
-	loc, _ := after.location() // do has verified that it is settled
-	notes = append(notes, o.Plan.Warnings...)
-	notes = append(notes, r.warnings...)
+	loc, _ := after.location() // it has been verified that it is settled
 	o.Location, o.Moved, o.Changed, o.Result = loc, true, true, result
 	o.Host = req.Host
 	o.Warnings = append(notes, loc.Warnings...)
 	return o, nil
+}
+
+// move decides and runs, on one transport after the other as long as auto may go on. It writes the plan
+// into o, and what the user should know of the way into notes.
+func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, tell *teller, o *Outcome, notes *[]string) (view, *Result, error) {
+	var release func()
+	failed := map[Transport]string{}
+	for {
+		tell.step(StepInspect)
+		fa, err := f.inspect(ctx, v, req.Host, req.Options, true)
+		if err != nil {
+			return v, nil, err
+		}
+		fa.failed = failed
+		tell.step(StepDecide)
+		o.Plan = decide(req.Options, fa)
+		if err := o.Plan.Err(); err != nil {
+			return v, nil, err
+		}
+		if req.From != "" && !v.sameHost(v.at.host(), req.From) {
+			words, at := v.where()
+			return v, nil, &Error{Phase: PhaseDecide, Guest: v.id.Name, GuestAt: words, Host: at, Err: fmt.Errorf("the guest was expected on %s", req.From)}
+		}
+		if o.Plan.recipe.offline && len(v.silent) > 0 {
+			return v, nil, &Error{Phase: PhaseDecide, Guest: v.id.Name, GuestAt: v.words, Err: fmt.Errorf("%w, and the guest may run there: %s", ErrHostSilent, strings.Join(silentWarnings(v.silent), "; ")),
+				Hint: "a guest that is shut off is moved only when every host answers"}
+		}
+		if err := noted.allows(v, o.Plan.recipe); err != nil {
+			return v, nil, err
+		}
+		if release == nil {
+			if req.Timeout == 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, o.Plan.Timeout, timeoutError{o.Plan.Timeout})
+				defer cancel()
+			}
+			if release, err = f.takeSlot(ctx, v, fa); err != nil {
+				return v, nil, err
+			}
+			defer release()
+		}
+		r := &run{
+			fleet: f, id: v.id, plan: o.Plan, recipe: o.Plan.recipe, tell: tell, maxDowntime: time.Duration(req.Options.withDefaults().MaxDowntimeMS) * time.Millisecond,
+			log: f.log.With("guest", v.id.Name, "from", o.Plan.From, "to", o.Plan.To), page: noted.page,
+		}
+		after, result, err := r.do(ctx)
+		if err == nil {
+			*notes = append(*notes, o.Plan.Warnings...)
+			*notes = append(*notes, r.warnings...)
+			return after, result, nil
+		}
+		why, again := r.mayGoOn(req.Options, err)
+		if !again || ctx.Err() != nil {
+			return v, nil, err
+		}
+		failed[o.Plan.Transport] = why
+		if next := decide(req.Options, fa); len(next.Blockers) > 0 {
+			return v, nil, err // there is no other one; the first failure is what the user has to mend
+		}
+		*notes = append(*notes, fmt.Sprintf("%s was tried first, and %s before any guest memory had left; another encrypted transport was taken", o.Plan.Transport, why))
+		f.log.Warn("trying the next encrypted transport", "guest", v.id.Name, "after", o.Plan.Transport, "because", why)
+		if v, err = f.locate(ctx, GuestRef{UUID: v.id.UUID}, true); err != nil {
+			return v, nil, err
+		}
+	}
+}
+
+// journalAt is the guest's entry of the journal, or why it is not to be had.
+type journalAt struct {
+	page *page
+	err  error
+}
+
+// allows refuses what must be noted while another process of this machine holds the entry: images that
+// both would make at one place, a definition that both would move.
+func (j journalAt) allows(v view, r recipe) error {
+	if !errors.Is(j.err, errHeld) || len(r.disks.copied)+len(r.disks.prove) == 0 && !r.offline {
+		return nil
+	}
+	words, at := v.where()
+	return &Error{Phase: PhaseDecide, Guest: v.id.Name, GuestAt: words, Host: at, Err: fmt.Errorf("%w: %w", ErrBusy, j.err), Hint: "wait for its end, then try again"}
+}
+
+// takeSlot waits for a free place of both hosts.
+func (f *Fleet) takeSlot(ctx context.Context, v view, fa facts) (func(), error) {
+	release, err := f.slots.take(ctx, fa.source.identity(), fa.destination.identity(), func() {
+		f.log.Info("waiting: the hosts already have as many migrations as max_migrations_per_host allows", "guest", v.id.Name, "limit", f.slots.perHost)
+	})
+	if err != nil {
+		words, at := v.where()
+		return nil, &Error{Phase: PhaseDecide, Guest: v.id.Name, GuestAt: words, Host: at, Err: fmt.Errorf("wait for a free migration slot: %w", cause(ctx, err))}
+	}
+	return release, nil
 }
 
 func (h hostFacts) identity() identity { return identity{h.UUID, h.Hostname} }

@@ -31,7 +31,7 @@ func TestMoveByEveryTransportAndControl(t *testing.T) {
 				}
 				text, _ := json.MarshalIndent(o.Result, "", " ")
 				t.Logf("%s", text)
-				if o.Result.Encrypted != (transport != TransportPlain) || o.Result.Control != control {
+				if *o.Result.Encrypted != (transport != TransportPlain) || o.Result.Control != control {
 					t.Errorf("encrypted %v, control %s", o.Result.Encrypted, o.Result.Control)
 				}
 				for figure, why := range o.Result.MissingFigures {

@@ -19,6 +19,8 @@ type Plan struct {
 	Control       Control   `json:"control"`
 	ControlReason string    `json:"control_reason"`
 	Encrypted     bool      `json:"encrypted"`
+	// Storage is what becomes of the guest's disks on its host.
+	Storage Storage `json:"storage"`
 	// RuledOut has, for every transport not chosen, the fact that ruled it out.
 	RuledOut map[Transport]string `json:"ruled_out"`
 	// Recovery says, in words, what an interrupted earlier run left and what would be done about it

@@ -9,6 +9,8 @@ type Planned struct {
 	Transport Transport `json:"transport,omitempty"`
 	Reason    string    `json:"reason"`
 	Control   Control   `json:"control,omitempty"`
+	// CopiedDisks are the target names of the disks that are copied.
+	CopiedDisks []string `json:"copied_disks"`
 }
 
 // Planned returns nil when the plan changes nothing on any host.
@@ -16,9 +18,10 @@ func (p Plan) Planned() *Planned {
 	if !p.Moves() {
 		return nil
 	}
-	shown := Planned{From: p.From, To: p.To, Reason: p.Recovery}
+	shown := Planned{From: p.From, To: p.To, Reason: p.Recovery, CopiedDisks: []string{}}
 	if p.From != p.To {
 		shown.Transport, shown.Control = p.Transport, p.Control
+		shown.CopiedDisks = append(shown.CopiedDisks, p.recipe.params.MigrateDisks...)
 		if shown.Reason != "" {
 			shown.Reason += "; then: "
 		}

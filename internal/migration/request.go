@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,10 +17,15 @@ const (
 	TransportPlain Transport = "plain"
 	// TransportTLS is QEMU to QEMU over QEMU's own TLS, always on parallel connections.
 	TransportTLS Transport = "tls"
+	// TransportTunnel is QEMU to libvirtd to libvirtd to QEMU, through the daemons' own connection and
+	// as encrypted as that is. It is always peer_to_peer, and carries no disks.
+	TransportTunnel Transport = "tunnel"
+	// TransportNone is what a result names when nothing of a guest travelled but its definition.
+	TransportNone Transport = "none"
 )
 
 // Transports lists every value a request may carry, in the order documentation shows them.
-var Transports = []Transport{TransportAuto, TransportTLS, TransportPlain}
+var Transports = []Transport{TransportAuto, TransportTLS, TransportTunnel, TransportPlain}
 
 // Control names who drives a migration.
 type Control string
@@ -36,6 +42,47 @@ const (
 
 // Controls lists every value a request may carry.
 var Controls = []Control{ControlAuto, ControlController, ControlPeerToPeer}
+
+// Storage says what becomes of the guest's disks that are files or devices of its host.
+type Storage string
+
+// What may become of them. Disks on network storage are never copied.
+const (
+	// StorageShared: both hosts reach them at the same path. It is proved before the guest is touched.
+	StorageShared Storage = "shared"
+	// StorageCopy: they are copied, whole, over the transport's own encryption.
+	StorageCopy Storage = "copy"
+	// StorageCopyIncremental: only the topmost image of each is copied; the images below it are on the
+	// destination already, at the same paths.
+	StorageCopyIncremental Storage = "copy_incremental"
+)
+
+// Storages lists every value a request may carry.
+var Storages = []Storage{StorageShared, StorageCopy, StorageCopyIncremental}
+
+// SourceImages says what becomes of the source's images once their copies are in use.
+type SourceImages string
+
+// What may become of them.
+const (
+	SourceImagesKeep   SourceImages = "keep"
+	SourceImagesDelete SourceImages = "delete"
+)
+
+// SourceImagesValues lists every value a request may carry.
+var SourceImagesValues = []SourceImages{SourceImagesKeep, SourceImagesDelete}
+
+// ExistingImages says what becomes of an image that lies on the destination where a copy is to go.
+type ExistingImages string
+
+// What may become of it. One that another domain uses is never touched.
+const (
+	ExistingImagesRefuse    ExistingImages = "refuse"
+	ExistingImagesOverwrite ExistingImages = "overwrite"
+)
+
+// ExistingImagesValues lists every value a request may carry.
+var ExistingImagesValues = []ExistingImages{ExistingImagesRefuse, ExistingImagesOverwrite}
 
 // Limits and defaults of a request.
 const (
@@ -70,13 +117,30 @@ type Options struct {
 	ParallelConnections   int       `json:"parallel_connections"`
 	BandwidthMiBPerSecond uint64    `json:"bandwidth_mib_per_second"`
 	MaxDowntimeMS         int64     `json:"max_downtime_ms"`
+
+	Storage Storage `json:"storage"`
+	// MigrateDisks are the target names ("vda") of the disks to copy; nil means every one that is a file
+	// or device of its host and not read-only.
+	MigrateDisks []string `json:"migrate_disks"`
+	// AssumeSharedDisks are target names of disks of which the user says that both hosts reach them as one
+	// and the same, although nothing can prove it: a volume group on a disk of the network, for example.
+	AssumeSharedDisks []string       `json:"assume_shared_disks"`
+	SourceImages      SourceImages   `json:"source_images"`
+	ExistingImages    ExistingImages `json:"existing_images"`
+
+	// ProgressFile is a path on the controller to which [ProgressLine]s are appended, one JSON object a
+	// line; "" for none.
+	ProgressFile string `json:"progress_file"`
 }
 
 // Request asks for a guest to run on a host.
 type Request struct {
 	Guest GuestRef
 	// Host is the key, in the fleet, of the host on which the guest shall run.
-	Host    string
+	Host string
+	// From, when not empty, is the key of the host on which the guest must be found; elsewhere it is not
+	// touched.
+	From    string
 	Options Options
 	// Timeout bounds the whole operation; 0 means 10 minutes and 60 s for each GiB of guest memory.
 	Timeout time.Duration
@@ -91,13 +155,14 @@ type Progress struct {
 	Step Step
 	// The job's figures, nil while there are none.
 	MemoryTotalBytes, MemoryRemainingBytes, MemoryProcessedBytes, BytesPerSecond *uint64
+	DiskTotalBytes, DiskRemainingBytes, DiskProcessedBytes                       *uint64
 	Iterations                                                                   *uint64
 }
 
 // Validate checks all that can be checked without a host. It changes nothing.
 func (o Options) Validate() error {
 	switch o.Transport {
-	case "", TransportAuto, TransportTLS:
+	case "", TransportAuto, TransportTLS, TransportTunnel:
 	case TransportPlain:
 		if !o.AllowPlain {
 			return fmt.Errorf("transport %q sends guest memory unencrypted and is refused unless allow_plain is true", o.Transport)
@@ -113,7 +178,7 @@ func (o Options) Validate() error {
 	if o.ParallelConnections < 0 || o.ParallelConnections > MaxParallelConnections {
 		return fmt.Errorf("parallel_connections is %d, but must be 1 to %d", o.ParallelConnections, MaxParallelConnections)
 	}
-	if o.ParallelConnections == 1 && o.Transport != TransportPlain {
+	if o.ParallelConnections == 1 && o.Transport != TransportPlain && o.Transport != TransportTunnel {
 		return fmt.Errorf("parallel_connections is 1, but transport tls needs at least 2: QEMU before 10.1 can crash after 64 GB on one encrypted connection")
 	}
 	if o.BandwidthMiBPerSecond > MaxBandwidthMiBPerSecond {
@@ -122,7 +187,60 @@ func (o Options) Validate() error {
 	if o.MaxDowntimeMS < 0 || o.MaxDowntimeMS > MaxMaxDowntimeMS {
 		return fmt.Errorf("max_downtime_ms is %d, but must be 1 to %d", o.MaxDowntimeMS, MaxMaxDowntimeMS)
 	}
+	if err := o.validateTunnel(); err != nil {
+		return err
+	}
+	return o.validateStorage()
+}
+
+func (o Options) validateTunnel() error {
+	switch {
+	case o.Transport != TransportTunnel:
+		return nil
+	case o.Control == ControlController:
+		return fmt.Errorf("control is %q, but a tunnel leads from daemon to daemon and is always %s", o.Control, ControlPeerToPeer)
+	case o.ParallelConnections > 1:
+		return fmt.Errorf("parallel_connections is %d, but a tunnel is always one connection", o.ParallelConnections)
+	case o.copies():
+		return fmt.Errorf("storage is %q, but libvirt cannot copy disks through a tunnel; choose transport tls", o.Storage)
+	}
 	return nil
+}
+
+func (o Options) validateStorage() error {
+	if o.Storage != "" && !slices.Contains(Storages, o.Storage) {
+		return fmt.Errorf("storage %q is not one of %s", o.Storage, quoted(Storages))
+	}
+	if o.SourceImages != "" && !slices.Contains(SourceImagesValues, o.SourceImages) {
+		return fmt.Errorf("source_images %q is not one of %s", o.SourceImages, quoted(SourceImagesValues))
+	}
+	if o.ExistingImages != "" && !slices.Contains(ExistingImagesValues, o.ExistingImages) {
+		return fmt.Errorf("existing_images %q is not one of %s", o.ExistingImages, quoted(ExistingImagesValues))
+	}
+	for option, targets := range map[string][]string{"migrate_disks": o.MigrateDisks, "assume_shared_disks": o.AssumeSharedDisks} {
+		for i, target := range targets {
+			if target == "" || slices.Contains(targets[:i], target) {
+				return fmt.Errorf("%s has a name that is empty or stands there twice (%q); name each disk once by its target, such as vda", option, target)
+			}
+		}
+	}
+	if o.copies() {
+		return nil
+	}
+	switch {
+	case len(o.MigrateDisks) > 0:
+		return fmt.Errorf("migrate_disks names disks to copy, but storage is not %q or %q", StorageCopy, StorageCopyIncremental)
+	case o.SourceImages == SourceImagesDelete:
+		return fmt.Errorf("source_images is %q, but without storage %q or %q there is no other copy of them", o.SourceImages, StorageCopy, StorageCopyIncremental)
+	case o.ExistingImages == ExistingImagesOverwrite:
+		return fmt.Errorf("existing_images is %q, but without storage %q or %q nothing is written", o.ExistingImages, StorageCopy, StorageCopyIncremental)
+	}
+	return nil
+}
+
+// copies says whether disks are to be copied.
+func (o Options) copies() bool {
+	return o.Storage == StorageCopy || o.Storage == StorageCopyIncremental
 }
 
 func (o Options) withDefaults() Options {
@@ -134,6 +252,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxDowntimeMS == 0 {
 		o.MaxDowntimeMS = DefaultMaxDowntimeMS
+	}
+	if o.Storage == "" {
+		o.Storage = StorageShared
+	}
+	if o.SourceImages == "" {
+		o.SourceImages = SourceImagesKeep
+	}
+	if o.ExistingImages == "" {
+		o.ExistingImages = ExistingImagesRefuse
 	}
 	return o
 }

@@ -7,8 +7,9 @@ import "time"
 type Result struct {
 	Transport       Transport `json:"transport"`
 	TransportReason string    `json:"transport_reason"`
-	// Encrypted says whether guest memory was encrypted between the hosts.
-	Encrypted bool `json:"encrypted"`
+	// Encrypted says whether guest memory, and copied disks, were encrypted between the hosts; nil when
+	// none travelled.
+	Encrypted *bool `json:"encrypted"`
 	// Encryption is nil for plain.
 	Encryption      *Encryption `json:"encryption"`
 	Control         Control     `json:"control"`
@@ -17,7 +18,7 @@ type Result struct {
 	// StartedAt and FinishedAt are the controller's wall clock, RFC 3339.
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
-	// TotalMS is from begin until the guest ran on the destination, CopyMS the copy of memory alone,
+	// TotalMS is from begin until the guest ran on the destination, CopyMS the copy of disks and memory alone,
 	// WallMS the whole operation with preflight and verification. All three are the controller's
 	// monotonic clock.
 	TotalMS *int64 `json:"total_ms"`
@@ -35,8 +36,17 @@ type Result struct {
 	Iterations               *int64 `json:"iterations"`
 	DirtyBytesPerSecond      *int64 `json:"dirty_bytes_per_second"`
 	ParallelConnections      *int64 `json:"parallel_connections"`
-	SourceCPU                *CPU   `json:"source_cpu"`
-	DestinationCPU           *CPU   `json:"destination_cpu"`
+	// Storage is the one asked for; CopiedDisks are the target names of the disks that were copied.
+	Storage     Storage  `json:"storage"`
+	CopiedDisks []string `json:"copied_disks"`
+	// DiskTotalBytes is what there was to copy of the disks, without what their images do not hold, and
+	// DiskTransferredBytes what was copied of it, both as the running job told last; nil when no disk was
+	// copied. DiskCopyMS is the part of CopyMS before guest memory began to flow.
+	DiskTotalBytes       *int64 `json:"disk_total_bytes"`
+	DiskTransferredBytes *int64 `json:"disk_transferred_bytes"`
+	DiskCopyMS           *int64 `json:"disk_copy_ms"`
+	SourceCPU            *CPU   `json:"source_cpu"`
+	DestinationCPU       *CPU   `json:"destination_cpu"`
 	// MissingFigures gives, for each field above that is null although it could have a value, the reason.
 	MissingFigures map[string]string `json:"missing_figures"`
 }

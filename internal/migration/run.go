@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,6 +27,9 @@ type run struct {
 	formerDowntime time.Duration
 	tell           *teller
 	log            hclog.Logger
+	// page is the guest's entry of the journal, nil when there is none; entry what stands there.
+	page  *page
+	entry journalEntry
 
 	source, destination daemon
 	src, dst            session
@@ -40,7 +45,11 @@ type run struct {
 	completedErr error
 	// dirtyBytesPerSecond is the last rate QEMU told on the way: it tells none any more at the end.
 	dirtyBytesPerSecond *uint64
-	warnings            []string
+	// diskTotal and diskProcessed are the last that the running job told: the completed one forgets them.
+	diskTotal, diskProcessed *uint64
+	warnings                 []string
+	// left: some of the guest's memory or disks was seen to have left the source.
+	left atomic.Bool
 	// sourceLost: the connection to the source's daemon broke during the attempt.
 	sourceLost bool
 }
@@ -68,6 +77,15 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 		r.closeSessions()
 		return view{}, nil, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err),
 			Hint: "nothing was changed; try again when both hosts answer"}
+	}
+	if err := r.readyImages(ctx); err != nil {
+		r.closeSessions()
+		e := &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err)}
+		e.Hint = strings.Join(r.undo(context.WithoutCancel(ctx)), "; ")
+		return view{}, nil, e
+	}
+	if r.recipe.offline {
+		return r.moveDefinition(ctx)
 	}
 	sourceCPU, destinationCPU := sampleCPU(ctx, r.source, cpuInterval), sampleCPU(ctx, r.destination, cpuInterval)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,10 +138,19 @@ func (r *run) connect(ctx context.Context) (err error) {
 		return err
 	}
 	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
-	if r.recipe.autostart {
-		if err := r.fleet.journal.begin(r.id.UUID, r.plan.To); err != nil {
-			r.log.Warn("cannot note on this machine that the guest has autostart; should this process be killed, the flag may get lost", "error", err)
+	r.entry = journalEntry{UUID: r.id.UUID, From: r.plan.From, To: r.plan.To, Autostart: r.recipe.autostart, Definition: r.recipe.offline}
+	for _, d := range r.recipe.disks.copied {
+		if r.recipe.disks.deleteOld && d.file() {
+			r.entry.Old = append(r.entry.Old, image{r.plan.From, d.Path})
 		}
+	}
+	if !r.entry.empty() {
+		if err := r.remember(); err != nil {
+			r.log.Warn("should this process be killed, a later one cannot tidy up after it", "error", err)
+		}
+	}
+	if r.recipe.offline {
+		return nil
 	}
 	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {
 		r.log.Debug("the source does not tell its downtime limit", "error", err)
@@ -201,7 +228,7 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	if err != nil {
 		return v, r.unsettled(v, attempt, err)
 	}
-	moved := v.situation == sitSettled && v.at.is(r.plan.To)
+	moved := r.arrived(v)
 	switch {
 	case moved && attempt != nil:
 		r.warnings = append(r.warnings, fmt.Sprintf("the guest moved, although the attempt reported: %v", attempt))
@@ -209,27 +236,48 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 		if attempt == nil {
 			attempt = errors.New("libvirt reported success, but the guest is not on the destination")
 		}
-		if v.situation == sitSettled {
-			r.undo(ctx)
+		var left []string
+		if v.situation == sitSettled || v.situation == sitShutOff && len(v.silent) == 0 {
+			left = r.undo(context.WithoutCancel(ctx))
 		}
 		words, at := v.where()
-		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt,
-			Hint: cmp.Or(advice(attempt), "nothing of the attempt was left behind, and the same can be run again")}
+		hint := cmp.Or(advice(attempt), "nothing of the attempt was left behind, and the same can be run again")
+		if len(left) > 0 {
+			hint = strings.Join(left, "; ")
+		}
+		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: hint}
 	}
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)
 	return v, nil
 }
 
-// undo takes back what was prepared for a guest that did not move.
-func (r *run) undo(ctx context.Context) {
-	r.fleet.journal.end(r.id.UUID)
-	if r.formerDowntime <= 0 || r.formerDowntime == r.maxDowntime {
-		return
+// arrived says whether the guest is where it was to go: it alone, or its definition alone.
+func (r *run) arrived(v view) bool {
+	if r.recipe.offline {
+		return v.situation == sitShutOff && len(v.definitions) == 1 && v.at.is(r.plan.To)
 	}
-	if err := r.source.SetMaxDowntime(ctx, r.id.UUID, r.formerDowntime); err != nil {
-		r.log.Debug("the downtime limit stays as it was set", "error", err)
+	return v.situation == sitSettled && v.at.is(r.plan.To)
+}
+
+// undo takes back what was prepared for a guest that did not move. It says what is left all the same.
+func (r *run) undo(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	left := r.dropMade(ctx)
+	for i := range left {
+		left[i] = "the image made for it could not be deleted, the next run tries again: " + left[i]
 	}
+	r.entry = journalEntry{UUID: r.entry.UUID, From: r.entry.From, To: r.entry.To, Made: r.entry.Made}
+	if err := r.page.finish(r.entry); err != nil {
+		r.log.Warn("the journal keeps an old entry", "error", err)
+	}
+	if r.formerDowntime > 0 && r.formerDowntime != r.maxDowntime {
+		if err := r.source.SetMaxDowntime(ctx, r.id.UUID, r.formerDowntime); err != nil {
+			r.log.Debug("the downtime limit stays as it was set", "error", err)
+		}
+	}
+	return left
 }
 
 // unsettled is the error when verification itself could not come to an end.

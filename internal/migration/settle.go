@@ -187,7 +187,7 @@ func (v view) sameHost(a, b string) bool { return slices.Contains(v.inv.aliases(
 // so that a failure here is a warning.
 func (r *run) handOver(ctx context.Context, v view) {
 	warn := func(what string, err error) {
-		r.warnings = append(r.warnings, fmt.Sprintf("the guest runs on %s, but %s: %v", r.plan.To, what, err))
+		r.warnings = append(r.warnings, fmt.Sprintf("the guest is on %s, but %s: %v", r.plan.To, what, err))
 	}
 	if r.recipe.persistent && !v.at.persistent {
 		warn("it has no persistent definition there", errors.New("define it with virsh define before it is shut down"))
@@ -196,8 +196,13 @@ func (r *run) handOver(ctx context.Context, v view) {
 		if err := r.destination.SetAutostart(ctx, r.id.UUID, true); err != nil {
 			warn("its autostart flag could not be set there", err)
 		} else {
-			r.fleet.journal.end(r.id.UUID)
+			r.entry.Autostart = false
 		}
+	}
+	r.entry.Made, r.entry.Definition = nil, false
+	r.dropOld(ctx)
+	if err := r.page.finish(r.entry); err != nil {
+		r.log.Warn("the journal keeps an old entry", "error", err)
 	}
 	for _, d := range v.definitions {
 		if d.is(r.plan.From) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
@@ -18,9 +19,12 @@ const (
 
 // transportRow is one way for guest memory to travel.
 type transportRow struct {
-	name      Transport
-	encrypted bool
-	// ruledOut gives the fact that makes this transport impossible here, "" when it is possible.
+	name Transport
+	// encryption is nil for a transport that is not encrypted here.
+	encryption func(facts) *Encryption
+	// hostRuledOut gives the fact of one host that makes this transport impossible for it, "" for none.
+	hostRuledOut func(hostFacts) string
+	// ruledOut gives the fact of a pair of hosts, or of the request, that does; each host was asked before.
 	ruledOut func(facts, Options) string
 	// toBeConfirmed lists what only the run can prove.
 	toBeConfirmed func(facts) []string
@@ -32,21 +36,34 @@ type transportRow struct {
 // not ruled out.
 var transportRows = []transportRow{
 	{
-		name: TransportTLS, encrypted: true,
-		ruledOut: tlsRuledOut,
-		toBeConfirmed: func(fa facts) []string {
-			return []string{fmt.Sprintf("that QEMU on %s and %s has certificates one CA signed, and that the destination's is for the name %q",
-				fa.source.key, fa.destination.key, fa.destination.tlsName())}
-		},
+		name:          TransportTLS,
+		encryption:    func(facts) *Encryption { return &Encryption{Protocol: "TLS (by QEMU)"} },
+		hostRuledOut:  tlsRuledOutOn,
+		ruledOut:      func(fa facts, _ Options) string { return certificatesRuledOut(fa) },
+		toBeConfirmed: certificatesToBeConfirmed,
 		carry: func(fa facts, o Options, r *recipe) {
 			r.flags |= host.FlagTLS | host.FlagParallel
 			r.params.TLSDestination = fa.destination.tlsName()
 			r.params.ParallelConnections = max(o.ParallelConnections, DefaultParallelConnections)
-			r.encryption = &Encryption{Protocol: "TLS (by QEMU)"}
 		},
 	},
 	{
+		name: TransportTunnel,
+		encryption: func(fa facts) *Encryption {
+			if protocol := peerProtocol(fa.destination.cfg.peerURI()); protocol != "" {
+				return &Encryption{Protocol: protocol + " (by libvirt)"}
+			}
+			return nil
+		},
+		hostRuledOut:  tunnelRuledOutOn,
+		ruledOut:      tunnelRuledOut,
+		toBeConfirmed: func(facts) []string { return nil }, // the login, which decideControl names
+		carry:         func(_ facts, _ Options, r *recipe) { r.flags |= host.FlagTunnelled },
+	},
+	{
 		name:          TransportPlain,
+		encryption:    func(facts) *Encryption { return nil },
+		hostRuledOut:  func(hostFacts) string { return "" },
 		ruledOut:      func(facts, Options) string { return "" },
 		toBeConfirmed: func(facts) []string { return nil },
 		carry: func(_ facts, o Options, r *recipe) {
@@ -58,14 +75,63 @@ var transportRows = []transportRow{
 	},
 }
 
-func tlsRuledOut(fa facts, _ Options) string {
+// why gives the fact that makes a transport impossible for this pair of hosts and this request, "" when
+// it is possible.
+func (row transportRow) why(fa facts, o Options) string {
+	if failed := fa.failed[row.name]; failed != "" {
+		return failed
+	}
 	for _, h := range []hostFacts{fa.source, fa.destination} {
-		if need := max(parallelLibvirt, tlsDestinationLibvirt); h.LibvirtVersion < need {
-			return fmt.Sprintf("libvirt on %s is %s, and tls needs %s", h.key, h.LibvirtVersion, need)
+		// a peer_uri leads to a host, and only the destination's matters
+		if row.name == TransportTunnel && h.key == fa.source.key {
+			continue
 		}
-		if h.HypervisorVersion < parallelQEMU {
-			return fmt.Sprintf("QEMU on %s is %s, and tls on parallel connections needs %s", h.key, h.HypervisorVersion, parallelQEMU)
+		if why := row.hostRuledOut(h); why != "" {
+			return why
 		}
+	}
+	return row.ruledOut(fa, o)
+}
+
+func tlsRuledOutOn(h hostFacts) string {
+	if need := max(parallelLibvirt, tlsDestinationLibvirt); h.LibvirtVersion < need {
+		return fmt.Sprintf("libvirt on %s is %s, and tls needs %s", h.key, h.LibvirtVersion, need)
+	}
+	if h.HypervisorVersion < parallelQEMU {
+		return fmt.Sprintf("QEMU on %s is %s, and tls on parallel connections needs %s", h.key, h.HypervisorVersion, parallelQEMU)
+	}
+	return h.certificates.unusable(h.key)
+}
+
+func tunnelRuledOutOn(h hostFacts) string {
+	if h.cfg.peerURI() == "" {
+		return fmt.Sprintf("no peer_uri says how other hosts' daemons log in to %s", h.key)
+	}
+	return ""
+}
+
+func tunnelRuledOut(_ facts, o Options) string {
+	switch {
+	case o.copies():
+		return "libvirt cannot copy disks through a tunnel"
+	case o.Control == ControlController:
+		return "control controller was asked for, and a tunnel is always peer_to_peer"
+	}
+	return ""
+}
+
+// peerProtocol says what encrypts the connection that one daemon opens to another by this URI; "" when
+// nothing is known to. A URI with a host and no transport means TLS: https://libvirt.org/uri.html
+func peerProtocol(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	switch u.Scheme {
+	case "qemu", "qemu+tls":
+		return "TLS"
+	case "qemu+ssh", "qemu+libssh", "qemu+libssh2":
+		return "SSH"
 	}
 	return ""
 }
@@ -86,6 +152,11 @@ type recipe struct {
 	persistent bool
 	autostart  bool
 	paused     bool
+	// offline: the guest is shut off, and only its definition moves.
+	offline bool
+	disks   diskWork
+	// vouched and unvouched count the shared disks with a cache mode that is safe for certain, and others.
+	vouched, unvouched int
 }
 
 // migrateURI is the address QEMU connects to, without a port: libvirt picks one.

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,11 +16,37 @@ const (
 	cpuInterval = 500 * time.Millisecond
 )
 
-// teller calls a request's Watch, one call at a time. A nil watch is told nothing.
+// teller calls a request's Watch, one call at a time, and writes its progress file. A nil watch is told
+// nothing.
 type teller struct {
 	mu    sync.Mutex
 	watch func(Progress)
+	meter meter
+	file  *progressFile // nil for none
 	last  Step
+	// latest is the last line with figures, for the log.
+	latest ProgressLine
+}
+
+// newTeller opens the progress file, if the request names one.
+func newTeller(req Request) (*teller, error) {
+	t := &teller{watch: req.Watch, meter: meter{guest: req.Guest.String(), to: req.Host}}
+	if req.Options.ProgressFile == "" {
+		return t, nil
+	}
+	var err error
+	t.file, err = openProgress(req.Options.ProgressFile)
+	return t, err
+}
+
+// close ends the progress file; the error is the first write that failed.
+func (t *teller) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file == nil {
+		return nil
+	}
+	return t.file.close()
 }
 
 func (t *teller) step(s Step) { t.tell(Progress{Step: s}) }
@@ -32,9 +59,20 @@ func (t *teller) tell(p Progress) {
 	}
 	t.last = p.Step
 	p.At = time.Now()
+	t.latest = t.meter.line(p)
+	if t.file != nil {
+		t.file.write(t.latest)
+	}
 	if t.watch != nil {
 		t.watch(p)
 	}
+}
+
+// line is what was told last.
+func (t *teller) line() ProgressLine {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.latest
 }
 
 // moments are the instants of a switchover, stamped on arrival on this machine's monotonic clock, so that
@@ -44,12 +82,21 @@ type moments struct {
 	// stopped: the source's CPUs stopped. received: the destination's QEMU was ready to receive.
 	// resumed: the destination's CPUs started.
 	stopped, received, resumed time.Time
+	// flowing: the source's QEMU began with the memory; disks have been copied by then.
+	flowing time.Time
 }
 
 func (m *moments) read() (stopped, received, resumed time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.stopped, m.received, m.resumed
+}
+
+// memoryBegan is when guest memory began to flow, zero while it has not.
+func (m *moments) memoryBegan() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flowing
 }
 
 // listen notes the moments among the events of both ends until both streams close.
@@ -62,6 +109,8 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 			} else if e.UUID == uuid && e.Kind == host.EventSuspended && e.Detail == host.SuspendedMigrated {
 				m.note(&m.stopped, e.At)
 				tell.step(StepSwitch)
+			} else if e.UUID == uuid && e.Kind == host.EventMemoryPass && e.Detail == 1 {
+				m.note(&m.flowing, e.At)
 			} else if e.UUID == uuid && e.Kind == host.EventResumed {
 				m.note(&m.stopped, time.Time{}) // the switchover was called off
 			}
@@ -97,23 +146,44 @@ func (r *run) watchJob(ctx context.Context) {
 		// a question that is under way when the watching ends is let come to its answer: libvirt's RPC
 		// cannot take it back, and giving it up would cost the connection
 		job, err := r.source.Job(context.WithoutCancel(ctx), r.id.UUID)
-		if err != nil || job.Kind != host.JobMigrationOut || job.MemoryProcessedBytes == nil {
+		if err != nil || job.Kind != host.JobMigrationOut || (job.MemoryProcessedBytes == nil && job.DiskProcessedBytes == nil) {
 			continue
 		}
 		r.noteDirtyRate(job)
+		if len(r.recipe.disks.copied) > 0 && flows(job.DiskTotalBytes) {
+			r.diskTotal, r.diskProcessed = job.DiskTotalBytes, job.DiskProcessedBytes
+		}
 		p := Progress{
+			DiskTotalBytes: job.DiskTotalBytes, DiskRemainingBytes: job.DiskRemainingBytes, DiskProcessedBytes: job.DiskProcessedBytes,
 			MemoryTotalBytes: job.MemoryTotalBytes, MemoryRemainingBytes: job.MemoryRemainingBytes,
 			MemoryProcessedBytes: job.MemoryProcessedBytes, BytesPerSecond: job.MemoryBytesPerSecond, Iterations: job.Iterations,
 		}
-		if *job.MemoryProcessedBytes > 0 && r.tell.at() == StepPerform {
-			p.Step = StepCopy
+		if flows(job.MemoryProcessedBytes) || flows(job.DiskProcessedBytes) {
+			r.left.Store(true)
+			if r.tell.at() == StepPerform {
+				p.Step = StepCopy
+			}
 		}
 		r.tell.tell(p)
-		if time.Since(logged) > 3*time.Second && job.MemoryRemainingBytes != nil {
+		if time.Since(logged) > 3*time.Second {
 			logged = time.Now()
-			r.log.Info("copying guest memory", "remaining_bytes", *job.MemoryRemainingBytes, "processed_bytes", *job.MemoryProcessedBytes)
+			r.logProgress(r.tell.line())
 		}
 	}
+}
+
+func flows(bytes *uint64) bool { return bytes != nil && *bytes > 0 }
+
+// logProgress says how far the copy is, in the figures of a progress file.
+func (r *run) logProgress(l ProgressLine) {
+	if l.Percent == nil {
+		return
+	}
+	args := []any{"percent", fmt.Sprintf("%.1f", *l.Percent), "remaining_bytes", *l.RemainingBytes}
+	if l.ExpectedEnd != nil {
+		args = append(args, "bytes_per_second", *l.BytesPerSecond, "expected_end", l.ExpectedEnd.Format(time.RFC3339))
+	}
+	r.log.Info("copying the guest", args...)
 }
 
 // noteDirtyRate keeps the last rate QEMU has really counted: it counts over a second at least, and says 0

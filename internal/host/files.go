@@ -1,0 +1,216 @@
+package host
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// Files reads files of a host and changes nothing there. It goes the way of the connection's own login, on
+// a connection of its own, and sees what that login may see.
+type Files struct {
+	host *Host
+	from fileSystem
+	// end closes what the files are read through, and calls under way with it; nil for this machine's.
+	end  func() error
+	once sync.Once
+	done chan struct{}
+}
+
+// fileSystem is where files are read from: over SFTP, or this machine.
+type fileSystem interface {
+	Stat(path string) (fs.FileInfo, error)
+	open(path string) (io.ReadCloser, error)
+}
+
+// Files opens a way to the host's files. ErrNoLogin: the connection has none, and there is no other way.
+// The caller closes it.
+func (h *Host) Files(ctx context.Context) (*Files, error) {
+	const what = "look at the host's files"
+	f := &Files{host: h, done: make(chan struct{})}
+	var err error
+	switch {
+	case h.target.conn == overSSH:
+		err = f.overSSH(ctx)
+	case h.target.conn == overUNIX:
+		err = h.isThisMachine(ctx)
+		f.from = local{}
+	default:
+		err = &Error{Host: h.cfg.Name, Call: what, Err: fmt.Errorf("%w: %s reaches only the daemon; a qemu+ssh URI would do", ErrNoLogin, h.target.conn)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	h.files[f] = struct{}{}
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		_ = f.Close()
+		return nil, &Error{Host: h.cfg.Name, Call: what, Err: ErrClosed}
+	}
+	return f, nil
+}
+
+// isThisMachine says whether the daemon at the other end of a UNIX socket lives among this process's files.
+// A socket of another name may be anybody's, forwarded from elsewhere; one of the usual name may be lent to
+// a container, which then has another host name than the daemon.
+func (h *Host) isThisMachine(ctx context.Context) error {
+	const what = "look at the host's files"
+	t := h.target
+	usual := t
+	usual.socket = ""
+	if t.socket != "" && !slices.Contains(usual.sockets(systemSocketDir, sessionSocketDir()), path.Clean(t.socket)) {
+		return &Error{Host: h.cfg.Name, Call: what, Err: fmt.Errorf("%w: whose files belong to the socket %s is not known", ErrNoLogin, t.socket)}
+	}
+	theirs, err := h.hostname(ctx)
+	if err != nil {
+		return err
+	}
+	ours, err := os.Hostname()
+	if err != nil || !sameMachine(ours, theirs) {
+		return &Error{Host: h.cfg.Name, Call: what, Err: fmt.Errorf("%w: the daemon calls its host %q, which is not this machine's name", ErrNoLogin, theirs)}
+	}
+	return nil
+}
+
+// sameMachine compares two names of hosts, of which either may have a domain behind it.
+func sameMachine(a, b string) bool {
+	a, _, _ = strings.Cut(a, ".")
+	b, _, _ = strings.Cut(b, ".")
+	return a != "" && strings.EqualFold(a, b)
+}
+
+func (f *Files) overSSH(ctx context.Context) error {
+	h := f.host
+	ctx, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	way, err := h.target.logIn(ctx)
+	if err != nil {
+		return dialError(ctx, h.cfg.Name, h.target, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = way.Close() })
+	defer stop()
+	client, err := sftp.NewClient(way.last)
+	if err != nil {
+		_ = way.Close()
+		if ctx.Err() != nil {
+			return dialError(ctx, h.cfg.Name, h.target, ctx.Err())
+		}
+		return &Error{Host: h.cfg.Name, Call: "look at the host's files",
+			Err: fmt.Errorf("%w that reads files: its SSH server does not start the subsystem sftp (%w)", ErrNoLogin, err)}
+	}
+	go way.keepAlive()
+	f.from, f.end = remoteFiles{client}, way.Close
+	return nil
+}
+
+// Close ends the way at once. It may be called again.
+func (f *Files) Close() error {
+	var err error
+	f.once.Do(func() {
+		close(f.done)
+		if f.end != nil {
+			err = f.end()
+		}
+		f.host.mu.Lock()
+		delete(f.host.files, f)
+		f.host.mu.Unlock()
+	})
+	return err
+}
+
+// Read gives a whole file of at most limit bytes. A longer one is an error, and so is anything that is not
+// a regular file. fs.ErrNotExist and fs.ErrPermission are recognisable.
+func (f *Files) Read(name string, limit int64) ([]byte, error) {
+	return bounded(f, "read "+name, name, func() ([]byte, error) {
+		info, err := f.from.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, errors.New("not a regular file")
+		}
+		if info.Size() > limit {
+			return nil, fmt.Errorf("it has %d bytes, more than the %d expected of it", info.Size(), limit)
+		}
+		in, err := f.from.open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer in.Close()
+		text, err := io.ReadAll(io.LimitReader(bufio.NewReaderSize(in, 32<<10), limit+1))
+		if err == nil && int64(len(text)) > limit {
+			err = fmt.Errorf("it has more than the %d bytes expected of it", limit)
+		}
+		return text, err
+	})
+}
+
+// Stat describes a file, of a symbolic link what it leads to. fs.ErrNotExist and fs.ErrPermission are
+// recognisable.
+func (f *Files) Stat(name string) (fs.FileInfo, error) {
+	return bounded(f, "look at "+name, name, func() (fs.FileInfo, error) { return f.from.Stat(name) })
+}
+
+// bounded does one thing with files. What does not come to an end in time costs the connection.
+func bounded[T any](f *Files, what, name string, do func() (T, error)) (T, error) {
+	var zero T
+	fail := func(err error) (T, error) {
+		return zero, &Error{Host: f.host.cfg.Name, Call: what, Err: err}
+	}
+	if !path.IsAbs(name) || strings.ContainsRune(name, 0) {
+		return fail(errors.New("the path is not absolute"))
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	got := make(chan result, 1)
+	go func() {
+		v, err := do()
+		got <- result{v, err}
+	}()
+	timer := time.NewTimer(callLimit)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+		return fail(ErrClosed)
+	case <-timer.C:
+		_ = f.Close()
+		return zero, unanswered(f.host.cfg.Name, what, fmt.Sprintf("the host did not answer within %s", callLimit), nil)
+	case r := <-got:
+		switch {
+		case r.err == nil:
+			return r.value, nil
+		case errors.Is(r.err, sftp.ErrSSHFxConnectionLost), errors.Is(r.err, io.ErrUnexpectedEOF):
+			return zero, unanswered(f.host.cfg.Name, what, "the connection to the host was lost", r.err)
+		}
+		return fail(r.err)
+	}
+}
+
+type remoteFiles struct{ *sftp.Client }
+
+func (r remoteFiles) open(name string) (io.ReadCloser, error) { return r.Open(name) }
+
+type local struct{}
+
+func (local) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+// open does not wait for a writer, should a pipe have taken the file's place.
+func (local) open(name string) (io.ReadCloser, error) {
+	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}

@@ -1,0 +1,289 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// sharing is what is known of whether two hosts reach one and the same data at a path.
+type sharing int
+
+const (
+	// sharingOpen: to be proved when the move runs, by a file made on the one host and found on the other.
+	sharingOpen sharing = iota
+	// sharingProved: both reach it through network storage of the same source.
+	sharingProved
+	// sharingDisproved: it was looked for at the destination, and is not there.
+	sharingDisproved
+)
+
+// diskFacts is one disk that is a file or device of the source.
+type diskFacts struct {
+	host.Disk
+	sharing sharing
+	// there says that the destination has something at the disk's path; thereKnown, that this is known.
+	there, thereKnown bool
+	// usedBy are other domains of the destination that use that path.
+	usedBy []string
+}
+
+// dir is where the image lies.
+func (d diskFacts) dir() string { return path.Dir(d.Path) }
+
+// words name a disk for people.
+func (d diskFacts) words() string { return fmt.Sprintf("%s (%s)", d.Target, d.Source) }
+
+// file says that the disk is an image file, which a folder's volumes are.
+func (d diskFacts) file() bool { return d.Type == "file" && d.Path != "" }
+
+// diskWork is what a decision says of the source's own disks: what is to be proved, and what is copied.
+type diskWork struct {
+	// prove are disks that both hosts must reach as one and the same; find are read-only images that the
+	// destination must have at the same path and of the same size.
+	prove, find []diskFacts
+	copied      []diskFacts
+	incremental bool
+	overwrite   bool
+	deleteOld   bool
+}
+
+// inspectDisks looks at where the source's own disks are, creating nothing.
+func (f *Fleet) inspectDisks(ctx context.Context, fa *facts) error {
+	if !slices.ContainsFunc(fa.guest.Disks, func(d host.Disk) bool { return d.Local && !d.Empty }) {
+		return nil
+	}
+	source, _, err := f.members[fa.source.key].reach(ctx, true)
+	if err != nil {
+		return err
+	}
+	destination, _, err := f.members[fa.destination.key].reach(ctx, true)
+	if err != nil {
+		return err
+	}
+	from, err := source.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := destination.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	files, err := destination.Files(ctx)
+	if err == nil {
+		defer files.Close()
+	}
+	if err != nil || !seesHost(files) {
+		files = nil // without a login the daemon's word must do
+	}
+	for _, d := range fa.guest.Disks {
+		if !d.Local || d.Empty {
+			continue
+		}
+		df := diskFacts{Disk: d}
+		if d.Path != "" {
+			if samePool(from, to, d.Path) {
+				df.sharing = sharingProved
+			}
+			df.there, df.thereKnown = isThere(ctx, destination, files, d.Path)
+			if df.thereKnown && !df.there && df.sharing == sharingOpen {
+				df.sharing = sharingDisproved
+			}
+			users, err := destination.DiskUsers(ctx, d.Path)
+			if err != nil {
+				return err
+			}
+			for _, u := range users {
+				if u.UUID != fa.guest.ID.UUID {
+					df.usedBy = append(df.usedBy, u.Name)
+				}
+			}
+		}
+		fa.disks = append(fa.disks, df)
+	}
+	return nil
+}
+
+// isThere asks whether a host has something at a path: its files if there is a login, else its pools,
+// whose silence says nothing.
+func isThere(ctx context.Context, d daemon, files publicFiles, at string) (there, known bool) {
+	if files != nil {
+		_, err := files.Stat(at)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return err == nil, true
+		}
+	}
+	_, err := d.Volume(ctx, at)
+	return err == nil, err == nil
+}
+
+// samePool says whether a path lies, on both hosts, in storage pools that are mounted from one network
+// source.
+func samePool(from, to []host.Pool, at string) bool {
+	holds := func(p host.Pool) bool {
+		return p.Active && p.TargetPath != "" && len(p.SourceHosts) > 0 && strings.HasPrefix(path.Clean(at)+"/", path.Clean(p.TargetPath)+"/")
+	}
+	for _, a := range from {
+		for _, b := range to {
+			if holds(a) && holds(b) && a.Type == b.Type && path.Clean(a.TargetPath) == path.Clean(b.TargetPath) && a.SourceDir == b.SourceDir && a.SourceName == b.SourceName &&
+				slices.Equal(a.SourceHosts, b.SourceHosts) && !slices.ContainsFunc(a.SourceHosts, loopback) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loopback says that a server's name means another machine on every host.
+func loopback(name string) bool {
+	return name == "localhost" || strings.HasPrefix(name, "localhost.") || strings.HasPrefix(name, "127.") || name == "::1"
+}
+
+// decideStorage says what becomes of the source's own disks.
+func decideStorage(p *Plan, o Options, fa facts, block blocker) {
+	work := &p.recipe.disks
+	work.incremental, work.overwrite, work.deleteOld = o.Storage == StorageCopyIncremental, o.ExistingImages == ExistingImagesOverwrite, o.SourceImages == SourceImagesDelete
+	for _, named := range [][]string{o.MigrateDisks, o.AssumeSharedDisks} {
+		for _, target := range named {
+			blockName(target, o, fa, block)
+		}
+	}
+	for _, d := range fa.disks {
+		assumed := slices.Contains(o.AssumeSharedDisks, d.Target)
+		switch {
+		case copies(o, d) && !fa.guest.ID.Active():
+			block("copy_shut_off", "start the guest, or copy the images yourself and choose storage shared",
+				"disk %s cannot be copied: libvirt copies only disks of guests that run", d.words())
+		case copies(o, d):
+			decideCopy(work, o, d, fa, block)
+		case d.ReadOnly || d.Device == "cdrom" || d.Device == "floppy":
+			if d.sharing == sharingDisproved && !assumed {
+				block("read_only_disk", "put it there, or eject it", "host %q has no %s, which drive %s of the guest reads", fa.destination.key, d.Source, d.Target)
+			} else if d.sharing == sharingOpen && !assumed {
+				work.find = append(work.find, d)
+				p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s has %s of drive %s", fa.destination.key, d.Source, d.Target))
+			}
+		default:
+			decideShared(p, d, assumed, fa, block)
+		}
+	}
+	for _, d := range work.copied {
+		p.recipe.params.MigrateDisks = append(p.recipe.params.MigrateDisks, d.Target)
+	}
+	switch {
+	case len(work.copied) == 0:
+	case work.incremental:
+		p.recipe.flags |= host.FlagNonSharedInc
+	default:
+		p.recipe.flags |= host.FlagNonSharedDisk
+	}
+	if o.copies() && len(work.copied) == 0 && len(fa.disks) == 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("storage is %q, but guest %q has no disk that is a file or device of its host: nothing is copied", o.Storage, p.Name))
+	}
+}
+
+// copies says whether the request wants this disk copied.
+func copies(o Options, d diskFacts) bool {
+	if !o.copies() {
+		return false
+	}
+	if o.MigrateDisks != nil {
+		return slices.Contains(o.MigrateDisks, d.Target)
+	}
+	return !d.ReadOnly && !d.Shareable && d.Device == "disk" && !slices.Contains(o.AssumeSharedDisks, d.Target)
+}
+
+// blockName refuses the name of a disk that cannot be meant.
+func blockName(target string, o Options, fa facts, block blocker) {
+	i := slices.IndexFunc(fa.guest.Disks, func(d host.Disk) bool { return d.Target == target })
+	var have []string
+	for _, d := range fa.disks {
+		have = append(have, d.Target)
+	}
+	local := strings.Join(have, ", ")
+	if local == "" {
+		local = "none"
+	}
+	switch {
+	case i < 0:
+		block("disk_name", "", "guest %q has no disk %q; disks that are files or devices of its host: %s", fa.guest.ID.Name, target, local)
+	case !fa.guest.Disks[i].Local || fa.guest.Disks[i].Empty:
+		block("disk_name", "take it out of the list", "disk %q is no file or device of host %q, and needs neither a copy nor a word for it; those are: %s", target, fa.source.key, local)
+	case slices.Contains(o.MigrateDisks, target) && slices.Contains(o.AssumeSharedDisks, target):
+		block("disk_name", "choose one of the two", "disk %q is to be copied and assumed to be shared", target)
+	}
+}
+
+// decideCopy takes one disk among those to copy, or says why it cannot be.
+func decideCopy(work *diskWork, o Options, d diskFacts, fa facts, block blocker) {
+	to := fa.destination.key
+	switch {
+	case d.ReadOnly || d.Device != "disk":
+		block("copy_read_only", "put the image there yourself, and leave it out of migrate_disks", "disk %s is read-only, and libvirt copies only disks that can be written", d.words())
+	case d.Shareable:
+		block("copy_shareable", "", "disk %s is shareable: other guests may write to it, and a copy would part them", d.words())
+	case d.Transient:
+		block("copy_transient", "", "disk %s is transient: what the guest wrote to it lies in a temporary image, which does not travel", d.words())
+	case !d.file() && d.Type != "block":
+		block("copy_type", "put it on storage that both hosts reach", "disk %s is neither a file nor a block device, and cannot be copied", d.words())
+	case d.file() && d.Format != "raw" && d.Format != "qcow2":
+		block("copy_format", "convert it to qcow2 or raw", "disk %s has format %q, of which no image can be made on %s", d.words(), d.Format, to)
+	case d.Encrypted:
+		block("copy_encrypted", "put it on storage that both hosts reach", "disk %s is encrypted with a secret of host %q, which does not travel", d.words(), fa.source.key)
+	case d.sharing == sharingProved:
+		block("copy_shared", "leave it out of migrate_disks, or choose storage shared", "disk %s is on storage that both hosts share: a copy would overwrite it with itself", d.words())
+	case len(d.usedBy) > 0:
+		block("image_in_use", "", "host %q has a domain that uses %s: %s", to, d.Source, strings.Join(d.usedBy, ", "))
+	case d.Type == "block" && d.thereKnown && !d.there:
+		block("no_device", "make it there, of the same size or larger", "host %q has no device %s for the copy of disk %s", to, d.Source, d.Target)
+	case d.there && o.ExistingImages != ExistingImagesOverwrite:
+		block("image_exists", fmt.Sprintf("remove it on %s, or set existing_images = overwrite if nobody needs what is in it", to),
+			"host %q already has %s, which the copy of disk %s would overwrite", to, d.Source, d.Target)
+	case o.Storage == StorageCopyIncremental && (!d.BackingKnown || len(d.Backing) == 0):
+		block("no_backing", "choose storage copy", "disk %s has no image below it that could be on %s already", d.words(), to)
+	default:
+		work.copied = append(work.copied, d)
+	}
+}
+
+// decideShared takes a disk that stays where it is, and that both hosts must reach.
+func decideShared(p *Plan, d diskFacts, assumed bool, fa facts, block blocker) {
+	work, to := &p.recipe.disks, fa.destination.key
+	const copyHint = "choose storage copy, or put it on storage that both hosts reach"
+	switch {
+	case d.Cache == "unsafe":
+		block("cache_mode", "set cache='none' in its <driver>, which takes a restart of the guest",
+			"disk %s has cache mode unsafe: what the guest has written may still be in the memory of host %q alone, and would be lost", d.words(), fa.source.key)
+	case d.sharing == sharingProved, assumed:
+		p.recipe.vouch(d)
+	case d.sharing == sharingDisproved:
+		block("not_shared", copyHint, "host %q has no %s: disk %s is not on storage that both hosts share", to, d.Source, d.Target)
+	case !d.file():
+		block("not_proved", "name it in assume_shared_disks if it is, or choose storage copy",
+			"disk %s cannot be proved to be on storage that both hosts share", d.words())
+	default:
+		work.prove = append(work.prove, d)
+		p.recipe.vouch(d)
+		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s and %s reach disk %s as one and the same file", fa.source.key, to, d.words()))
+	}
+}
+
+// vouch notes a disk that is proved, or will be before anything happens, to be the same on both hosts.
+// libvirt knows that only of some file systems, and refuses others. It is told to take our word when no
+// cache can hold back what was written; with another cache mode the decision is left to it.
+func (r *recipe) vouch(d diskFacts) {
+	if d.Cache == "none" || d.Cache == "directsync" {
+		r.vouched++
+	} else {
+		r.unvouched++
+	}
+}
+
+// mayVouch says whether libvirt's check of the disks may be replaced by our own proof.
+func (r recipe) mayVouch() bool { return r.vouched > 0 && r.unvouched == 0 }
