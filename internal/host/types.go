@@ -88,7 +88,6 @@ const (
 	FlagNonSharedInc     Flags = 1 << 7
 	FlagChangeProtection Flags = 1 << 8
 	FlagUnsafe           Flags = 1 << 9
-	FlagOffline          Flags = 1 << 10
 	FlagAbortOnError     Flags = 1 << 12
 	FlagAutoConverge     Flags = 1 << 13
 	FlagPostCopy         Flags = 1 << 15

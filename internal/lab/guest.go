@@ -41,7 +41,7 @@ type GuestConfig struct {
 
 	Disk      bool // a disk on the lab's NBD server, with a file that is written and checked
 	NIC       bool // a network interface with an open TCP session
-	LocalDisk bool // a qcow2 image on the host's own disk; the guest leaves it alone
+	LocalDisk bool // a qcow2 image on the host's own disk; without Disk, the file is on it, else the guest leaves it alone
 
 	// StockMemory runs the guest with Debian's QEMU as it is and memory of exactly MemoryMiB, for
 	// measurements of large guests: what folder qemu does against lost writes costs QEMU about
@@ -253,7 +253,8 @@ func (g *Guest) Copies(ctx context.Context) (map[string]string, error) {
 func (g *Guest) Remove(ctx context.Context) error {
 	var problems []error
 	for _, host := range g.lab.Hosts {
-		problems = append(problems, g.removeFrom(ctx, host))
+		// a move leaves the image on the host the guest left
+		problems = append(problems, g.removeFrom(ctx, host), ignoreMissing(os.Remove(host.Path(g.localDiskPath()))))
 	}
 	problems = append(problems, g.lab.observer.Forget(ctx, g.Name), ignoreMissing(os.Remove(g.diskPath())), ignoreMissing(os.Remove(g.statePath())))
 	g.lab.mu.Lock()
@@ -279,7 +280,7 @@ func (g *Guest) removeFrom(ctx context.Context, host *Host) error {
 		return err
 	}
 	_, err = host.Virsh(ctx, "undefine", g.Name, "--managed-save", "--nvram", "--snapshots-metadata", "--checkpoints-metadata")
-	return errors.Join(err, ignoreMissing(os.Remove(host.Path(g.localDiskPath()))))
+	return err
 }
 
 func ignoreMissing(err error) error {

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,7 +97,7 @@ func (g *Guest) commandLine() string {
 	if g.StockMemory {
 		words = append(words, "lab.flush=often")
 	}
-	if g.Disk {
+	if g.Disk || g.LocalDisk { // the first virtio disk, whatever its target is called
 		words = append(words, "lab.disk=/dev/vda")
 	}
 	if g.NIC {
@@ -116,16 +117,7 @@ const diskMiB = 64
 
 func (g *Guest) makeDisks(ctx context.Context, host *Host) error {
 	if g.Disk {
-		file, err := os.Create(g.diskPath())
-		if err != nil {
-			return err
-		}
-		err = file.Truncate(diskMiB << 20)
-		file.Close()
-		if err != nil {
-			return err
-		}
-		if _, err := run(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", g.diskPath()); err != nil {
+		if err := makeFileSystem(ctx, g.diskPath()); err != nil {
 			return err
 		}
 	}
@@ -134,9 +126,27 @@ func (g *Guest) makeDisks(ctx context.Context, host *Host) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if _, err := run(ctx, "qemu-img", "create", "-q", "-f", "qcow2", path, fmt.Sprintf("%dM", diskMiB)); err != nil {
+		raw := path + ".raw"
+		defer os.Remove(raw)
+		if err := makeFileSystem(ctx, raw); err != nil {
+			return err
+		}
+		if _, err := run(ctx, "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", raw, path); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makeFileSystem makes a sparse image with an empty file system.
+func makeFileSystem(ctx context.Context, path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Truncate(diskMiB<<20), file.Close()); err != nil {
+		return err
+	}
+	_, err = run(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", path)
+	return err
 }

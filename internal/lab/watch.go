@@ -161,7 +161,7 @@ func (g *Guest) notSeen(before, now observer.Report) []string {
 	if g.FillMiB > 0 {
 		need(b.MemoryChecked > a.MemoryChecked, "its memory is not being checked")
 	}
-	if g.Disk {
+	if g.Disk || g.LocalDisk {
 		need(b.DiskWritten > a.DiskWritten && b.DiskChecked > a.DiskChecked, "its disk is not being written and read")
 	}
 	if g.NIC {

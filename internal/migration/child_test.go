@@ -97,6 +97,18 @@ func (d tappedDaemon) Session(ctx context.Context) (session, error) {
 	return tappedSession{s, d.report}, nil
 }
 
+func (d tappedDaemon) Define(ctx context.Context, xml string) error {
+	d.report("before define")
+	defer d.report("after define")
+	return d.daemon.Define(ctx, xml)
+}
+
+func (d tappedDaemon) Undefine(ctx context.Context, uuid string) error {
+	d.report("before undefine")
+	defer d.report("after undefine")
+	return d.daemon.Undefine(ctx, uuid)
+}
+
 type tappedSession struct {
 	session
 	report func(string)

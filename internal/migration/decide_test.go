@@ -160,17 +160,13 @@ func TestDecideBlocks(t *testing.T) {
 		"architecture":      {change: func(fa *facts) { fa.destination.Arch = "aarch64" }, says: "aarch64"},
 		"migration_address": {change: func(fa *facts) { fa.destination.cfg = HostConfig{URI: "qemu:///system"} }, says: "which address"},
 		"name_taken":        {change: func(fa *facts) { fa.nameTakenBy = "other" }, says: "another domain named"},
-		"shut_off":          {change: func(fa *facts) { fa.guest.ID.ID, fa.guest.State = -1, shutOff }, says: "shut off"},
 		"state":             {change: func(fa *facts) { fa.guest.State = host.State{State: host.StatePaused, Reason: host.PausedIOError} }, says: "I/O error"},
 		"job":               {change: func(fa *facts) { fa.otherJob = true }, says: "a job"},
-		"local_disk": {change: func(fa *facts) {
-			fa.guest.Disks = append(fa.guest.Disks, host.Disk{Target: "vdb", Source: "/var/lib/x.qcow2", Local: true})
-		}, says: "vdb"},
-		"host_device": {change: func(fa *facts) { fa.guest.HostDevices = []string{"PCI device 0000:01:00.0"} }, says: "0000:01:00.0"},
-		"device":      {change: func(fa *facts) { fa.guest.Blockers = []string{"virtiofs filesystem data"} }, says: "virtiofs"},
-		"snapshots":   {change: func(fa *facts) { fa.guest.Snapshots = 2 }, says: "2 snapshots"},
-		"checkpoints": {change: func(fa *facts) { fa.guest.Checkpoints = 1 }, says: "checkpoints"},
-		"transport":   {options: Options{Transport: TransportTLS}, change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, says: "5.0.0"},
+		"host_device":       {change: func(fa *facts) { fa.guest.HostDevices = []string{"PCI device 0000:01:00.0"} }, says: "0000:01:00.0"},
+		"device":            {change: func(fa *facts) { fa.guest.Blockers = []string{"virtiofs filesystem data"} }, says: "virtiofs"},
+		"snapshots":         {change: func(fa *facts) { fa.guest.Snapshots = 2 }, says: "2 snapshots"},
+		"checkpoints":       {change: func(fa *facts) { fa.guest.Checkpoints = 1 }, says: "checkpoints"},
+		"transport":         {options: Options{Transport: TransportTLS}, change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, says: "5.0.0"},
 		"plain tunnel": {id: "plain", options: Options{Transport: TransportTunnel}, change: func(fa *facts) {
 			fa.destination.cfg.PeerURI, fa.destination.cfg.AllowPlainControl = "qemu+tcp://b.example/system", true
 		}, says: "unencrypted"},

@@ -159,7 +159,7 @@ func (r *run) diskFigures(res *Result, miss func(figure, why string)) {
 		name string
 		to   **int64
 		from *uint64
-	}{{"disk_total_bytes", &res.DiskTotalBytes, r.diskTotal}, {"disk_transferred_bytes", &res.DiskTransferredBytes, r.diskProcessed}} {
+	}{{"disk_total_bytes", &res.DiskTotalBytes, r.diskTotal}, {"disk_processed_bytes", &res.DiskProcessedBytes, r.diskProcessed}} {
 		if fig.from == nil || *fig.from > math.MaxInt64 {
 			miss(fig.name, "libvirt tells it only of a running job, and this one was over before it could be asked")
 			continue

@@ -112,7 +112,7 @@ func TestUnhappyRequestsTouchNothing(t *testing.T) {
 		"silent destination":               {request: Request{Guest: GuestRef{Name: g.Name}, Host: "gone"}, change: dead, says: []string{"gone", "running (booted) on alpha"}},
 		"unknown host":                     {request: Request{Guest: GuestRef{Name: g.Name}, Host: "gamma"}, says: []string{"gamma", "alpha, beta"}},
 		"plain without permission":         {request: Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Transport: TransportPlain}}, says: []string{"allow_plain"}},
-		"a local disk":                     {request: Request{Guest: GuestRef{Name: g.Name}, Host: "beta"}, says: []string{"local disk", "untouched on alpha"}},
+		"a local disk":                     {request: Request{Guest: GuestRef{Name: g.Name}, Host: "beta"}, says: []string{"not on storage that both hosts share", "storage copy", "untouched on alpha"}},
 		"a guest with a snapshot":          {request: Request{Guest: GuestRef{Name: snapped.Name}, Host: "beta"}, says: []string{"1 snapshots", "untouched on alpha"}},
 		"no name and no uuid":              {request: Request{Host: "beta"}, says: []string{"name or its uuid"}},
 		"a malformed uuid":                 {request: Request{Guest: GuestRef{UUID: "42"}, Host: "beta"}, says: []string{"not a UUID"}},
@@ -149,12 +149,8 @@ func TestWrongCertificateNameMovesNothing(t *testing.T) {
 	for _, control := range []Control{ControlController, ControlPeerToPeer} {
 		t.Run(string(control), func(t *testing.T) {
 			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
-			f := labFleet(t, l, func(hosts map[string]HostConfig) {
-				h := hosts["beta"]
-				h.TLSDestination = "somebody-else"
-				hosts["beta"] = h
-			})
-			_, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control}})
+			f := labFleet(t, l, wrongName)
+			_, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Control: control, Transport: TransportTLS}})
 			if err == nil || !strings.Contains(err.Error(), "tls_destination") || !strings.Contains(err.Error(), "on alpha") {
 				t.Errorf("error %v", err)
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
-// decideOffline plans the move of a guest that is shut off. libvirt carries the definition and nothing that
-// lies beside it, so that whatever else belongs to the guest keeps it where it is.
+// decideOffline plans the move of a guest that is shut off. The definition is carried and nothing that lies
+// beside it, so that whatever else belongs to the guest keeps it where it is.
 func decideOffline(p *Plan, fa facts, block blocker) {
 	g, from, to := fa.guest, fa.source.key, fa.destination.key
 	if fa.leftover {
@@ -35,16 +35,17 @@ func decideOffline(p *Plan, fa facts, block blocker) {
 	p.Control, p.ControlReason = ControlController, "a definition is moved by this machine"
 	r := &p.recipe
 	r.offline, r.persistent, r.autostart = true, true, g.Autostart
-	r.flags |= host.FlagOffline | host.FlagPersistDest | host.FlagUndefineSource
-	r.params.DestinationName = g.ID.Name
 }
 
-// moveDefinition moves a guest that is shut off: libvirt carries its definition over, and nothing else.
-// Both hosts have it for a moment. A run after a crash finds that in the journal, and ends it.
+// moveDefinition moves a guest that is shut off: its definition goes over, and nothing else. libvirt's own
+// offline migration is not used: until its last call the destination holds a domain that is neither running
+// nor defined, which cannot be undefined and is forgotten with the daemon (seen with libvirt 9.0). So the
+// definition is first made there, read back, and only then removed here. For a moment both hosts have it; a
+// run after a crash finds that in the journal, and ends it. Its autostart flag follows last, so that two
+// hosts that boot in that moment do not both start it.
 func (r *run) moveDefinition(ctx context.Context) (view, *Result, error) {
 	r.log.Info("moving the definition of a guest that is shut off")
 	attempt := r.carryDefinition(ctx)
-	r.closeSessions()
 	after, err := r.verify(ctx, attempt)
 	if err != nil {
 		return view{}, nil, err
@@ -52,53 +53,68 @@ func (r *run) moveDefinition(ctx context.Context) (view, *Result, error) {
 	return after, r.definitionResult(), nil
 }
 
-// carryDefinition makes libvirt's calls of an offline migration, which has no perform.
 func (r *run) carryDefinition(ctx context.Context) error {
-	steady := context.WithoutCancel(ctx)
-	params := r.recipe.params
-	finish := params
-	params.DestinationName = ""
 	r.tell.step(StepBegin)
 	r.began = time.Now()
-	cookie, xml, err := r.src.Begin(ctx, r.id, params, r.recipe.sourceFlags())
+	xml, err := r.source.XML(ctx, r.id.UUID, true)
 	if err != nil {
-		return fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
+		return fmt.Errorf("read the definition on %s: %w", r.plan.From, cause(ctx, err))
 	}
 	r.tell.step(StepPrepare)
-	prepare := params
-	prepare.DestinationXML = xml
-	if cookie, _, err = r.dst.Prepare(ctx, prepare, cookie, r.recipe.destinationFlags()); err != nil {
-		r.confirm(steady, params, nil, true)
-		return fmt.Errorf("prepare on %s: %w", r.plan.To, cause(ctx, err))
+	if err := r.destination.Define(ctx, xml); err != nil {
+		return errors.Join(fmt.Errorf("define it on %s: %w", r.plan.To, cause(ctx, err)), r.withdraw(ctx))
+	}
+	if there, err := r.destination.Persistent(ctx, r.id.UUID); err != nil || !there {
+		return errors.Join(fmt.Errorf("%s does not show the definition it was given (%v)", r.plan.To, err), r.withdraw(ctx))
 	}
 	if err := ctx.Err(); err != nil {
-		r.abandon(steady, finish, cookie)
-		r.confirm(steady, params, nil, true)
-		return cause(ctx, err)
-	}
-	within, cancel := context.WithTimeout(steady, finishPatience)
-	defer cancel()
-	_, finished, err := r.dst.Finish(within, finish, cookie, r.recipe.destinationFlags(), false)
-	r.ran = time.Now()
-	if err != nil {
-		// the definition may be there: then verification finds two, and the source's is the one to stay
-		r.confirm(steady, params, nil, true)
-		return errors.Join(fmt.Errorf("finish on %s: %w", r.plan.To, err), r.withdraw(steady))
+		return errors.Join(cause(ctx, err), r.withdraw(ctx))
 	}
 	r.tell.step(StepConfirm)
-	r.confirm(steady, params, finished, false)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmPatience)
+	defer cancel()
+	if err := r.stillOff(ctx); err != nil {
+		return errors.Join(err, r.withdraw(ctx))
+	}
+	if err := r.source.Undefine(ctx, r.id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
+		return errors.Join(fmt.Errorf("remove the definition from %s: %w", r.plan.From, err), r.withdraw(ctx))
+	}
+	r.ran = time.Now()
+	if now, err := r.source.Lookup(ctx, r.id.UUID); err == nil && now.Active() { // started between two calls
+		return errors.Join(fmt.Errorf("somebody has started the guest on %s", r.plan.From), r.source.Define(ctx, xml), r.withdraw(ctx))
+	}
 	return nil
 }
 
-// withdraw removes the definition from the destination again. There was none before, and the guest is off.
+// stillOff is the last look before the source's definition goes.
+func (r *run) stillOff(ctx context.Context) error {
+	switch now, err := r.source.Lookup(ctx, r.id.UUID); {
+	case err != nil:
+		return fmt.Errorf("look at the guest on %s: %w", r.plan.From, err)
+	case now.Active():
+		return fmt.Errorf("somebody has started the guest on %s", r.plan.From)
+	}
+	return nil
+}
+
+// withdraw removes the definition from the destination again, as long as the source has it. There was none
+// before; a guest that somebody has started from it is left alone.
 func (r *run) withdraw(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, confirmPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmPatience)
 	defer cancel()
-	if now, err := r.destination.Lookup(ctx, r.id.UUID); err == nil && now.Active() {
+	if here, err := r.source.Persistent(ctx, r.id.UUID); err != nil || !here {
+		return fmt.Errorf("%s does not show its definition (%v), so that the one on %s stays", r.plan.From, err, r.plan.To)
+	}
+	switch now, err := r.destination.Lookup(ctx, r.id.UUID); {
+	case errors.Is(err, host.ErrNoDomain):
+		return nil
+	case err != nil:
+		return fmt.Errorf("take the definition back from %s: %w", r.plan.To, err)
+	case now.Active():
 		return fmt.Errorf("somebody has started the guest on %s", r.plan.To)
 	}
 	if err := r.destination.Undefine(ctx, r.id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
-		return fmt.Errorf("remove what came of it: %w", err)
+		return fmt.Errorf("take the definition back from %s: %w", r.plan.To, err)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (f *Fleet) settleEntry(ctx context.Context, v view, p *page) (notes []strin
 // whole of it, and the source's goes.
 func (f *Fleet) recoverDefinition(ctx context.Context, v view, e journalEntry) ([]string, error) {
 	has := func(key string) bool {
-		return slices.ContainsFunc(v.definitions, func(s sighting) bool { return s.is(key) })
+		return slices.ContainsFunc(v.definitions, func(s sighting) bool { return s.is(key) && s.persistent })
 	}
 	if v.situation != sitShutOff || !has(e.From) || !has(e.To) {
 		return nil, nil

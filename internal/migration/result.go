@@ -39,14 +39,15 @@ type Result struct {
 	// Storage is the one asked for; CopiedDisks are the target names of the disks that were copied.
 	Storage     Storage  `json:"storage"`
 	CopiedDisks []string `json:"copied_disks"`
-	// DiskTotalBytes is what there was to copy of the disks, without what their images do not hold, and
-	// DiskTransferredBytes what was copied of it, both as the running job told last; nil when no disk was
-	// copied. DiskCopyMS is the part of CopyMS before guest memory began to flow.
-	DiskTotalBytes       *int64 `json:"disk_total_bytes"`
-	DiskTransferredBytes *int64 `json:"disk_transferred_bytes"`
-	DiskCopyMS           *int64 `json:"disk_copy_ms"`
-	SourceCPU            *CPU   `json:"source_cpu"`
-	DestinationCPU       *CPU   `json:"destination_cpu"`
+	// DiskTotalBytes is what there was to copy of the disks, and DiskProcessedBytes how far the copy had come,
+	// both as the running job told last: libvirt counts the disks' capacity and what the guest wrote again
+	// meanwhile. Parts that hold nothing count, and are not sent. nil when no disk was copied. DiskCopyMS is
+	// the part of CopyMS before guest memory began to flow.
+	DiskTotalBytes     *int64 `json:"disk_total_bytes"`
+	DiskProcessedBytes *int64 `json:"disk_processed_bytes"`
+	DiskCopyMS         *int64 `json:"disk_copy_ms"`
+	SourceCPU          *CPU   `json:"source_cpu"`
+	DestinationCPU     *CPU   `json:"destination_cpu"`
 	// MissingFigures gives, for each field above that is null although it could have a value, the reason.
 	MissingFigures map[string]string `json:"missing_figures"`
 }

@@ -123,7 +123,7 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 	return after, r.result(fig), nil
 }
 
-// connect opens the sessions and prepares the source's limit of downtime.
+// connect notes in the journal what is begun, opens the sessions and prepares the source's limit of downtime.
 func (r *run) connect(ctx context.Context) (err error) {
 	if r.source, _, err = r.fleet.members[r.plan.From].reach(ctx, true); err != nil {
 		return err
@@ -131,13 +131,6 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.destination, _, err = r.fleet.members[r.plan.To].reach(ctx, true); err != nil {
 		return err
 	}
-	if r.src, err = r.source.Session(ctx); err != nil {
-		return err
-	}
-	if r.dst, err = r.destination.Session(ctx); err != nil {
-		return err
-	}
-	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
 	r.entry = journalEntry{UUID: r.id.UUID, From: r.plan.From, To: r.plan.To, Autostart: r.recipe.autostart, Definition: r.recipe.offline}
 	for _, d := range r.recipe.disks.copied {
 		if r.recipe.disks.deleteOld && d.file() {
@@ -152,6 +145,13 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.recipe.offline {
 		return nil
 	}
+	if r.src, err = r.source.Session(ctx); err != nil {
+		return err
+	}
+	if r.dst, err = r.destination.Session(ctx); err != nil {
+		return err
+	}
+	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
 	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {
 		r.log.Debug("the source does not tell its downtime limit", "error", err)
 	}
