@@ -149,10 +149,10 @@ func loopback(name string) bool {
 func decideStorage(p *Plan, o Options, fa facts, block blocker) {
 	work := &p.recipe.disks
 	work.incremental, work.overwrite, work.deleteOld = o.Storage == StorageCopyIncremental, o.ExistingImages == ExistingImagesOverwrite, o.SourceImages == SourceImagesDelete
-	for _, named := range [][]string{o.MigrateDisks, o.AssumeSharedDisks} {
-		for _, target := range named {
-			blockName(target, o, fa, block)
-		}
+	named := slices.Concat(o.MigrateDisks, o.AssumeSharedDisks)
+	slices.Sort(named)
+	for _, target := range slices.Compact(named) {
+		blockName(target, o, fa, block)
 	}
 	for _, d := range fa.disks {
 		assumed := slices.Contains(o.AssumeSharedDisks, d.Target)
