@@ -18,6 +18,7 @@ type deed int
 
 const (
 	looking deed = iota
+	asking
 	planning
 	moving
 )
@@ -50,6 +51,8 @@ func failure(during deed, err error) diag.Diagnostic {
 		summary = "Request Refused"
 	case during == looking:
 		at, summary = path.Root("name"), "Guest Could Not Be Located"
+	case during == asking:
+		summary = "Host Could Not Be Asked"
 	case during == planning:
 		summary = "Move Could Not Be Planned"
 	case e != nil && (e.Phase == migration.PhaseRun || e.Phase == migration.PhaseVerify) && e.Host == "":

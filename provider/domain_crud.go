@@ -112,6 +112,9 @@ func (r *domainResource) bring(ctx context.Context, prior domainModel, plan *dom
 	if diags.Append(asPlanned(ctx, prior, plan, now)...); diags.HasError() {
 		return now.From, diags
 	}
+	if now.From != now.To && now.Recovery == "" {
+		req.From = now.From // it may have gone elsewhere since
+	}
 	outcome, err := r.reach.fleet.Migrate(ctx, req)
 	if err != nil {
 		diags.Append(failure(moving, err))

@@ -7,7 +7,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
@@ -22,34 +21,6 @@ type domainModel struct {
 	State            types.String   `tfsdk:"state"`
 	PlannedMigration types.Object   `tfsdk:"planned_migration"`
 	LastMigration    types.Object   `tfsdk:"last_migration"`
-}
-
-// optionsModel is its attribute migration.
-type optionsModel struct {
-	Transport             types.String `tfsdk:"transport"`
-	AllowPlain            types.Bool   `tfsdk:"allow_plain"`
-	Control               types.String `tfsdk:"control"`
-	ParallelConnections   types.Int64  `tfsdk:"parallel_connections"`
-	BandwidthMiBPerSecond types.Int64  `tfsdk:"bandwidth_mib_per_second"`
-	MaxDowntimeMS         types.Int64  `tfsdk:"max_downtime_ms"`
-}
-
-func (m optionsModel) options() migration.Options {
-	return migration.Options{
-		Transport:             migration.Transport(m.Transport.ValueString()),
-		AllowPlain:            m.AllowPlain.ValueBool(),
-		Control:               migration.Control(m.Control.ValueString()),
-		ParallelConnections:   int(m.ParallelConnections.ValueInt64()),
-		BandwidthMiBPerSecond: uint64(max(0, m.BandwidthMiBPerSecond.ValueInt64())),
-		MaxDowntimeMS:         m.MaxDowntimeMS.ValueInt64(),
-	}
-}
-
-// options reads the attribute migration; null means all defaults.
-func (m domainModel) options(ctx context.Context) (migration.Options, diag.Diagnostics) {
-	var o optionsModel
-	diags := m.Migration.As(ctx, &o, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true})
-	return o.options(), diags
 }
 
 // guest is what identifies the guest: what is known of name and UUID.

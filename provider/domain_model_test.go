@@ -14,7 +14,8 @@ import (
 
 // TestEveryOptionReachesTheEngine sets every option to a value of its own.
 func TestEveryOptionReachesTheEngine(t *testing.T) {
-	want := migration.Options{Transport: "plain", AllowPlain: true, Control: "peer_to_peer", ParallelConnections: 3, BandwidthMiBPerSecond: 44, MaxDowntimeMS: 555}
+	want := migration.Options{Transport: "plain", AllowPlain: true, Control: "peer_to_peer", ParallelConnections: 3, BandwidthMiBPerSecond: 44, MaxDowntimeMS: 555,
+		Storage: "copy", MigrateDisks: []string{"vda", "vdb"}, AssumeSharedDisks: []string{"vdc"}, SourceImages: "delete", ExistingImages: "overwrite", ProgressFile: "/p"}
 	obj, err := object(t.Context(), want, types.ObjectType{AttrTypes: attributeTypes(migrationAttributes())})
 	if err != nil {
 		t.Fatal(err)

@@ -15,19 +15,20 @@ var (
 
 func plannedAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"from":      text("Host the guest was on when the move was planned."),
-		"to":        text("Host the guest was to run on. Equal to `from` when only an interrupted earlier migration had to be brought to an end."),
-		"transport": text("Transport chosen: how guest memory travels. Null when it does not travel."),
-		"reason":    text("Why that transport, and what would be done first about an interrupted earlier migration."),
-		"control":   text("Who drives the migration: `controller` or `peer_to_peer`. Null when nothing travels."),
+		"from":         text("Host the guest was on when the move was planned."),
+		"to":           text("Host the guest was to run on. Equal to `from` when only an interrupted earlier migration had to be brought to an end."),
+		"transport":    text("Transport chosen: how guest memory travels; `none` for a guest that is shut off, of which only the definition moves. Null when nothing moves."),
+		"reason":       text("Why that transport, and what would be done first about an interrupted earlier migration."),
+		"control":      text("Who drives the migration: `controller` or `peer_to_peer`. Null when nothing travels."),
+		"copied_disks": names("Target names of the disks to be copied."),
 	}
 }
 
 func resultAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"transport":        text("How guest memory travelled."),
+		"transport":        text("How guest memory travelled; `none` when the guest was shut off, and only its definition moved."),
 		"transport_reason": text("Why that transport was chosen."),
-		"encrypted":        schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether guest memory was encrypted between the hosts."},
+		"encrypted":        schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether guest memory, and copied disks, were encrypted between the hosts. Null when none travelled."},
 		"encryption": schema.SingleNestedAttribute{
 			Computed:            true,
 			MarkdownDescription: "What is known of that encryption; null for `plain`.",
@@ -42,17 +43,22 @@ func resultAttributes() map[string]schema.Attribute {
 		"started_at":                  text("When the operation began, by the clock of the machine that ran Terraform (RFC 3339)."),
 		"finished_at":                 text("When the operation ended, by the same clock (RFC 3339)."),
 		"total_ms":                    whole("Milliseconds from the beginning of the migration until the guest ran on the destination."),
-		"copy_ms":                     whole("Milliseconds that the copy of guest memory took."),
+		"copy_ms":                     whole("Milliseconds that the copy of disks and guest memory took."),
 		"wall_ms":                     whole("Milliseconds of the whole operation, preflight and verification included."),
 		"setup_ms":                    whole("Milliseconds that the hosts needed to prepare before memory flowed."),
 		"downtime_ms":                 whole("Milliseconds for which the guest's CPUs stood still during the switchover."),
 		"clock_skew_ms":               whole("Clock of the destination minus clock of the source, in milliseconds. No duration depends on it."),
 		"memory_total_bytes":          whole("Guest memory in bytes, as the hypervisor counts it."),
-		"transferred_bytes":           whole("Bytes that travelled."),
-		"throughput_bytes_per_second": whole("Bytes that travelled in a second of copying."),
+		"transferred_bytes":           whole("Bytes of guest memory that travelled."),
+		"throughput_bytes_per_second": whole("`transferred_bytes` in a second of `copy_ms`."),
 		"iterations":                  whole("Rounds over the guest's memory."),
 		"dirty_bytes_per_second":      whole("Rate at which the guest rewrote its memory during the migration, in bytes."),
 		"parallel_connections":        whole("Connections over which memory travelled side by side."),
+		"storage":                     text("What was to become of the guest's disks on its host."),
+		"copied_disks":                names("Target names of the disks that were copied."),
+		"disk_total_bytes":            whole("What there was to copy of the disks, in bytes: their capacity, and what the guest wrote again meanwhile. Null when none was copied."),
+		"disk_processed_bytes":        whole("How far that copy had come when the running job told last, in bytes. Parts that hold nothing count, and are not sent."),
+		"disk_copy_ms":                whole("Milliseconds of `copy_ms` before guest memory began to flow. Null when no disk was copied."),
 		"source_cpu":                  cpu("Load of the whole source host during the migration."),
 		"destination_cpu":             cpu("Load of the whole destination host during the migration."),
 		"missing_figures": schema.MapAttribute{
@@ -76,6 +82,10 @@ func cpu(description string) schema.Attribute {
 			"samples":           whole("Number of intervals between readings."),
 		},
 	}
+}
+
+func names(description string) schema.Attribute {
+	return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: description}
 }
 
 func text(description string) schema.Attribute {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -14,8 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
-
-	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
 // canonicalUUID is the form libvirt prints, and so the only one that equals what is read back.
@@ -78,37 +74,6 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 		return nested
 	}
 	return attribute
-}
-
-func migrationAttributes() map[string]schema.Attribute {
-	return map[string]schema.Attribute{
-		"transport": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Transports)...)},
-			MarkdownDescription: "How guest memory travels: `auto` (default) is the fastest encrypted transport that both hosts can do; `tls` is QEMU's own TLS; " +
-				"`plain` is unencrypted, and refused unless `allow_plain` is true.",
-		},
-		"allow_plain": schema.BoolAttribute{
-			Optional:            true,
-			MarkdownDescription: "Permits `transport = \"plain\"`, which sends everything in the guest's memory, keys and passwords included, over the network in the clear. Default: `false`.",
-		},
-		"control": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Controls)...)},
-			MarkdownDescription: "Who drives the migration: `controller` is the machine that runs Terraform, and the hosts need no login to each other; with `peer_to_peer` the source's libvirt daemon " +
-				"logs in to the destination's and goes on when Terraform dies; `auto` (default) is `controller`, unless its round trip is too long for `max_downtime_ms` and `peer_to_peer` is possible.",
-		},
-		"parallel_connections": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxParallelConnections)},
-			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d; `tls` needs at least 2. Default: %d for `tls`, 1 for `plain`.", migration.MaxParallelConnections, migration.DefaultParallelConnections),
-		},
-		"bandwidth_mib_per_second": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxBandwidthMiBPerSecond)},
-			MarkdownDescription: "Greatest bandwidth that the migration may take, in MiB/s. Default: no limit.",
-		},
-		"max_downtime_ms": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
-			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
-		},
-	}
 }
 
 func texts[T ~string](values []T) []string {

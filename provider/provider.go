@@ -31,15 +31,17 @@ type providerModel struct {
 	MaxMigrationsPerHost types.Int64 `tfsdk:"max_migrations_per_host"`
 }
 
-// fleet is what the resources ask of *migration.Fleet.
+// fleet is what resources and data sources ask of *migration.Fleet.
 type fleet interface {
 	Hosts() []string
 	Locate(ctx context.Context, guest migration.GuestRef) (migration.Location, error)
 	Plan(ctx context.Context, req migration.Request) (migration.Plan, error)
 	Migrate(ctx context.Context, req migration.Request) (migration.Outcome, error)
+	HostInfo(ctx context.Context, key string) (migration.HostInfo, error)
+	DomainInfo(ctx context.Context, guest migration.GuestRef) (migration.DomainInfo, error)
 }
 
-// reach is what Configure hands to every resource: the way to the hosts.
+// reach is what Configure hands to every resource and data source: the way to the hosts.
 type reach struct {
 	fleet fleet
 	told  told
@@ -79,11 +81,14 @@ func (p *virtmigrate) Configure(ctx context.Context, req provider.ConfigureReque
 		return
 	}
 	p.fleet = fleet
-	resp.ResourceData = &reach{fleet: fleet}
+	way := &reach{fleet: fleet}
+	resp.ResourceData, resp.DataSourceData = way, way
 }
 
 func (p *virtmigrate) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{newDomainResource}
 }
 
-func (p *virtmigrate) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *virtmigrate) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newHostDataSource, newDomainDataSource}
+}

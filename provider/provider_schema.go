@@ -37,6 +37,7 @@ const hostsDescription = "The libvirt hosts between which guests move, by a name
 	"`qemu+unix:///system` or `qemu+tcp://host/system`. Parameters that switch verification off are refused, and so are passwords.\n" +
 	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +
 	"  - `tls_destination`: name in this host's QEMU certificate. Default: `migration_address`.\n" +
+	"  - `tls_certificates_dir`: folder of QEMU's certificates on this host, where its qemu.conf names another than `/etc/pki/qemu`; they are only looked at, to say beforehand whether `tls` can work.\n" +
 	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; only `control = \"peer_to_peer\"` needs it. " +
 	"Default: `uri` without its parameters, unless that is a UNIX socket.\n" +
 	"  - `allow_plain_control`: `true` permits unencrypted connections (`qemu+tcp`) to this host's daemon beyond loopback; whoever can reach that port controls the host. Default: `false`."

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -72,7 +74,14 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 		}
 	}
 	visit("provider.", got.Provider.Block.Attributes)
-	for name, schema := range got.ResourceSchemas {
+	schemas := maps.Clone(got.ResourceSchemas)
+	for name, schema := range got.DataSourceSchemas {
+		schemas["data."+name] = schema
+	}
+	if len(got.DataSourceSchemas) != 2 {
+		t.Errorf("%d data sources", len(got.DataSourceSchemas))
+	}
+	for name, schema := range schemas {
 		if len(schema.Block.BlockTypes) > 0 {
 			t.Errorf("%s has blocks", name)
 		}
@@ -93,6 +102,15 @@ func TestObjectsHaveTheEnginesNames(t *testing.T) {
 	} {
 		same(t, name, c.engine, c.schema)
 	}
+	for name, c := range map[string]struct {
+		engine reflect.Type
+		schema attr.Type
+	}{
+		"virtmigrate_host":   {reflect.TypeFor[migration.HostInfo](), hostSchema().Type()},
+		"virtmigrate_domain": {reflect.TypeFor[migration.DomainInfo](), domainSchema().Type()},
+	} {
+		same(t, name, c.engine, c.schema.(types.ObjectType).AttrTypes)
+	}
 }
 
 func same(t *testing.T, path string, engine reflect.Type, schema map[string]attr.Type) {
@@ -100,6 +118,9 @@ func same(t *testing.T, path string, engine reflect.Type, schema map[string]attr
 	var names []string
 	for _, field := range reflect.VisibleFields(engine) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		names = append(names, name)
 		got, ok := schema[name]
 		if !ok {
@@ -137,9 +158,18 @@ func attributeOf(typ reflect.Type) attr.Type {
 	case reflect.Float64:
 		return types.Float64Type
 	case reflect.Map:
-		return types.MapType{ElemType: types.StringType}
-	case reflect.Struct: // time.Time
-		return types.StringType
+		return types.MapType{ElemType: attributeOf(typ.Elem())}
+	case reflect.Slice:
+		return types.ListType{ElemType: attributeOf(typ.Elem())}
+	case reflect.Struct:
+		if typ == reflect.TypeFor[time.Time]() {
+			return types.StringType
+		}
+		inner := map[string]attr.Type{}
+		for _, field := range reflect.VisibleFields(typ) {
+			inner[field.Tag.Get("json")] = attributeOf(field.Type)
+		}
+		return types.ObjectType{AttrTypes: inner}
 	}
 	return nil
 }
@@ -185,6 +215,8 @@ func fill(v reflect.Value, next *int) {
 		v.SetInt(int64(1)<<40 + int64(*next))
 	case reflect.Float64:
 		v.SetFloat(float64(*next) + 0.1)
+	case reflect.Slice:
+		v.Set(reflect.ValueOf([]string{"vda", "vdb"}))
 	case reflect.Map:
 		v.Set(reflect.ValueOf(map[string]string{"copy_ms": "because"}))
 	case reflect.Struct:
@@ -215,6 +247,12 @@ func plain(ctx context.Context, t *testing.T, v attr.Value) any {
 		return float64(v.ValueInt64())
 	case types.Float64:
 		return v.ValueFloat64()
+	case types.List:
+		out := []any{}
+		for _, element := range v.Elements() {
+			out = append(out, plain(ctx, t, element))
+		}
+		return out
 	case types.Map:
 		out := map[string]any{}
 		for key, element := range v.Elements() {

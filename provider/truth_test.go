@@ -17,6 +17,8 @@ import (
 
 // answers stands in for a fleet where only what becomes of its answers is of interest.
 type answers struct {
+	fleet // what it is not asked
+
 	plan    migration.Plan
 	outcome migration.Outcome
 	err     error

@@ -13,7 +13,7 @@ import (
 // HostInfo is what one configured host says of itself. Its JSON form is the one both faces show.
 type HostInfo struct {
 	// Key is the host's name in the configuration; Aliases are all names that lead to the same daemon.
-	Key string `json:"key"`
+	Key string `json:"host"`
 	// URI is the configured one without its parameters.
 	URI      string `json:"uri"`
 	Hostname string `json:"hostname"`

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+)
+
+// The attribute migration of a domain: schema and model of migration.Options, under the engine's names.
+
+func migrationAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"transport": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Transports)...)},
+			MarkdownDescription: "How guest memory travels: `auto` (default) is the fastest encrypted transport that both hosts can do; `tls` is QEMU's own TLS; " +
+				"`tunnel` goes through the connection of the two libvirt daemons, is always `peer_to_peer`, and is as encrypted as their `peer_uri`; `plain` is unencrypted, and refused unless `allow_plain` is true.",
+		},
+		"allow_plain": schema.BoolAttribute{
+			Optional:            true,
+			MarkdownDescription: "Permits `transport = \"plain\"`, and `tunnel` through an unencrypted connection, which sends everything in the guest's memory and copied disks, keys and passwords included, over the network in the clear. Default: `false`.",
+		},
+		"control": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Controls)...)},
+			MarkdownDescription: "Who drives the migration: `controller` is the machine that runs Terraform, and the hosts need no login to each other; with `peer_to_peer` the source's libvirt daemon " +
+				"logs in to the destination's and goes on when Terraform dies; `auto` (default) is `controller`, unless its round trip is too long for `max_downtime_ms` and `peer_to_peer` is possible.",
+		},
+		"parallel_connections": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxParallelConnections)},
+			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d; `tls` needs at least 2. Default: %d for `tls`, 1 for `plain`.", migration.MaxParallelConnections, migration.DefaultParallelConnections),
+		},
+		"bandwidth_mib_per_second": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxBandwidthMiBPerSecond)},
+			MarkdownDescription: "Greatest bandwidth that the migration may take, in MiB/s. Default: no limit.",
+		},
+		"max_downtime_ms": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
+			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
+		},
+		"storage": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Storages)...)},
+			MarkdownDescription: "What becomes of the guest's disks that are files or devices of its host: with `shared` (default) both hosts reach them at the same path, which is proved before the guest is touched; " +
+				"`copy` copies them whole, by the same encryption as the memory; `copy_incremental` copies only their topmost images, and those below are on the destination already. Disks on network storage are never copied.",
+		},
+		"migrate_disks": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Target names (such as `vda`) of the disks to copy. Default: every one that is a file or device of the host, can be written and is not shareable.",
+		},
+		"assume_shared_disks": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Target names of disks of which you know that both hosts reach them as one and the same, although nothing can prove it; a volume group on a shared disk, for example. A wrong name here costs the guest its data.",
+		},
+		"source_images": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.SourceImagesValues)...)},
+			MarkdownDescription: "What becomes of the source's images once the guest runs on their copies: `keep` (default) or `delete`.",
+		},
+		"existing_images": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.ExistingImagesValues)...)},
+			MarkdownDescription: "What becomes of an image that lies on the destination where a copy is to go: `refuse` (default) or `overwrite`. One that another domain uses is always refused.",
+		},
+		"progress_file": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			MarkdownDescription: "File on the machine that runs Terraform, to which JSON lines are appended while the guest moves: `step`, `percent`, `total_bytes`, `remaining_bytes`, `bytes_per_second`, `expected_end`.",
+		},
+	}
+}
+
+// optionsModel is its attribute migration.
+type optionsModel struct {
+	Transport             types.String `tfsdk:"transport"`
+	AllowPlain            types.Bool   `tfsdk:"allow_plain"`
+	Control               types.String `tfsdk:"control"`
+	ParallelConnections   types.Int64  `tfsdk:"parallel_connections"`
+	BandwidthMiBPerSecond types.Int64  `tfsdk:"bandwidth_mib_per_second"`
+	MaxDowntimeMS         types.Int64  `tfsdk:"max_downtime_ms"`
+	Storage               types.String `tfsdk:"storage"`
+	MigrateDisks          types.List   `tfsdk:"migrate_disks"`
+	AssumeSharedDisks     types.List   `tfsdk:"assume_shared_disks"`
+	SourceImages          types.String `tfsdk:"source_images"`
+	ExistingImages        types.String `tfsdk:"existing_images"`
+	ProgressFile          types.String `tfsdk:"progress_file"`
+}
+
+func (m optionsModel) options() migration.Options {
+	return migration.Options{
+		Transport:             migration.Transport(m.Transport.ValueString()),
+		AllowPlain:            m.AllowPlain.ValueBool(),
+		Control:               migration.Control(m.Control.ValueString()),
+		ParallelConnections:   int(m.ParallelConnections.ValueInt64()),
+		BandwidthMiBPerSecond: uint64(max(0, m.BandwidthMiBPerSecond.ValueInt64())),
+		MaxDowntimeMS:         m.MaxDowntimeMS.ValueInt64(),
+		Storage:               migration.Storage(m.Storage.ValueString()),
+		MigrateDisks:          listed(m.MigrateDisks),
+		AssumeSharedDisks:     listed(m.AssumeSharedDisks),
+		SourceImages:          migration.SourceImages(m.SourceImages.ValueString()),
+		ExistingImages:        migration.ExistingImages(m.ExistingImages.ValueString()),
+		ProgressFile:          m.ProgressFile.ValueString(),
+	}
+}
+
+// listed gives a list of texts; nil stands for null, which means another thing than an empty list.
+func listed(list types.List) []string {
+	if list.IsNull() || list.IsUnknown() {
+		return nil
+	}
+	out := []string{}
+	for _, element := range list.Elements() {
+		if text, ok := element.(types.String); ok {
+			out = append(out, text.ValueString())
+		}
+	}
+	return out
+}
+
+// options reads the attribute migration; null means all defaults.
+func (m domainModel) options(ctx context.Context) (migration.Options, diag.Diagnostics) {
+	var o optionsModel
+	diags := m.Migration.As(ctx, &o, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true})
+	return o.options(), diags
+}
