@@ -13,7 +13,7 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// arguments are the options of the module. Their names are the JSON tags, here and in the types of
+// arguments are the options of the module domain. Their names are the JSON tags, here and in the types of
 // package migration; ansible-doc's sidecar has the same, held by a test.
 type arguments struct {
 	Hosts     map[string]migration.HostConfig `json:"hosts"`
@@ -49,11 +49,22 @@ type task struct {
 
 const ansiblePrefix = "_ansible_"
 
-// readArguments reads a file of options. The error names everything that is wrong with them.
+// readArguments reads a file of options of the module domain. The error names everything that is wrong
+// with them.
 func readArguments(raw []byte) (arguments, task, error) {
+	var args arguments
+	t, zero, err := readOptions(raw, &args)
+	if err != nil {
+		return arguments{}, t, err
+	}
+	return args, t, args.check(zero)
+}
+
+// readOptions fills the struct that into points to, and says which numbers were given as 0.
+func readOptions(raw []byte, into any) (t task, zero []string, err error) {
 	options, err := object(raw)
 	if err != nil {
-		return arguments{}, task{}, fmt.Errorf("the file of options is not a JSON object: %w", err)
+		return task{}, nil, fmt.Errorf("the file of options is not a JSON object: %w", err)
 	}
 	own := map[string]any{}
 	for name, value := range options {
@@ -62,26 +73,27 @@ func readArguments(raw []byte) (arguments, task, error) {
 			delete(options, name)
 		}
 	}
-	var t task
-	var args arguments
 	// Ansible may add keys of its own in any version, so unknown ones of that kind are passed over.
 	d := decoder{}
 	d.fields("", own, reflect.ValueOf(&t).Elem(), true)
-	d.fields("", options, reflect.ValueOf(&args).Elem(), false)
-	if len(d.wrong) > 0 {
-		return arguments{}, t, errors.Join(d.wrong...)
-	}
-	return args, t, args.check(d.zero)
+	d.fields("", options, reflect.ValueOf(into).Elem(), false)
+	return t, d.zero, errors.Join(d.wrong...)
 }
+
+// What every module wants.
+var (
+	errNoHosts = errors.New("hosts is missing: name the libvirt hosts, each with its uri")
+	errNoGuest = errors.New("name and uuid are missing: give the guest's name or its uuid")
+)
 
 // check finds what the types alone do not tell. What the engine checks is left to it.
 func (a arguments) check(zero []string) error {
 	var wrong []error
 	if len(a.Hosts) == 0 {
-		wrong = append(wrong, errors.New("hosts is missing: name the libvirt hosts, each with its uri"))
+		wrong = append(wrong, errNoHosts)
 	}
 	if a.Name == "" && a.UUID == "" {
-		wrong = append(wrong, errors.New("name and uuid are missing: give the guest's name or its uuid"))
+		wrong = append(wrong, errNoGuest)
 	}
 	if a.Host == "" {
 		wrong = append(wrong, errors.New("host is missing: name the host, one of hosts, on which the guest shall run"))

@@ -31,7 +31,9 @@ func collections(t *testing.T) (dir, module string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	assembled.Do(func() { assembled.root, assembled.err = collection.Assemble(context.Background(), dir, "", "") })
+	assembled.Do(func() {
+		assembled.root, assembled.err = collection.Assemble(context.Background(), dir, collection.Architectures...)
+	})
 	if assembled.err != nil {
 		t.Fatalf("assemble the collection: %v", assembled.err)
 	}

@@ -58,6 +58,8 @@ func (d *decoder) value(path string, from any, into reflect.Value) {
 	switch into.Kind() {
 	case reflect.Struct, reflect.Map:
 		d.object(path, from, into)
+	case reflect.Slice:
+		d.list(path, from, into)
 	case reflect.String:
 		if s, ok := text(from); ok {
 			into.SetString(s)
@@ -112,6 +114,30 @@ func (d *decoder) object(path string, from any, into reflect.Value) {
 		d.value(join(path, key), o[key], element)
 		into.SetMapIndex(reflect.ValueOf(key), element)
 	}
+}
+
+// list fills a list of texts, for which Ansible also takes one text with commas.
+func (d *decoder) list(path string, from any, into reflect.Value) {
+	elements, ok := from.([]any)
+	if s, isText := text(from); isText {
+		ok = true
+		for part := range strings.SplitSeq(s, ",") {
+			elements = append(elements, strings.TrimSpace(part))
+		}
+	}
+	if !ok {
+		d.refuse("%s must be a list, not %s", path, kind(from))
+		return
+	}
+	list := reflect.MakeSlice(into.Type(), len(elements), len(elements)) // an empty one differs from none
+	for i, element := range elements {
+		if s, ok := text(element); ok {
+			list.Index(i).SetString(s)
+		} else {
+			d.refuse("%s must be a list of texts, and one is %s", path, kind(element))
+		}
+	}
+	into.Set(list)
 }
 
 func (d *decoder) number(path string, from any, ok bool, err error) {
@@ -202,11 +228,24 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// fieldNames are the JSON tags of a struct's fields, in order.
+// fieldNames are the JSON tags of a struct's fields, in order; those of a struct without a tag of its own
+// stand for it.
 func fieldNames(t reflect.Type) []string {
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case f.Anonymous && name == "":
+			inner := f.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			names = append(names, fieldNames(inner)...)
+		default:
+			names = append(names, name)
+		}
 	}
 	return names
 }

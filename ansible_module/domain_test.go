@@ -53,7 +53,7 @@ func TestAnswers(t *testing.T) {
 	blocked := toBeta
 	blocked.Blockers = []migration.Finding{{Text: "it has a local disk", Hint: "move the disk"}}
 	result := &migration.Result{Transport: "tls"}
-	shownPlan := &migration.Planned{From: "alpha", To: "beta", Transport: "tls", Reason: "because", Control: "controller"}
+	shownPlan := &migration.Planned{CopiedDisks: []string{}, From: "alpha", To: "beta", Transport: "tls", Reason: "because", Control: "controller"}
 	for name, c := range map[string]struct {
 		fleet scripted
 		task  task
@@ -70,7 +70,7 @@ func TestAnswers(t *testing.T) {
 		},
 		"check mode with something to recover": {
 			scripted{plan: recovers, location: onAlpha}, task{Check: true}, "plan locate",
-			response{Changed: true, Name: "web", UUID: "u", Host: "alpha", State: "running (booted)", PlannedMigration: &migration.Planned{From: "alpha", To: "alpha", Reason: "resume the guest"}},
+			response{Changed: true, Name: "web", UUID: "u", Host: "alpha", State: "running (booted)", PlannedMigration: &migration.Planned{CopiedDisks: []string{}, From: "alpha", To: "alpha", Reason: "resume the guest"}},
 		},
 		"check mode with a move that cannot be made": {
 			scripted{plan: blocked}, task{Check: true, Diff: true}, "plan",
@@ -137,6 +137,8 @@ func fill(v reflect.Value) {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.ValueOf([]string{"x"}))
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Field(i).CanSet() {

@@ -11,12 +11,21 @@ import (
 // invocation is what Ansible shows of the options at -vvv, as the module understood them. What was left
 // out is left out.
 type invocation struct {
-	ModuleArgs arguments `json:"module_args"`
+	ModuleArgs concealed `json:"module_args"`
+}
+
+// concealed are options of which a copy without secrets can be shown.
+type concealed interface{ shown() any }
+
+func (a arguments) shown() any     { return a.withoutSecrets() }
+func (a hostArguments) shown() any { return hostArguments{withoutPasswords(a.Hosts), a.Host} }
+func (a domainArguments) shown() any {
+	return domainArguments{withoutPasswords(a.Hosts), a.Name, a.UUID}
 }
 
 // MarshalJSON hides secrets, and leaves out what stands for "not given".
 func (i invocation) MarshalJSON() ([]byte, error) {
-	raw, err := json.Marshal(i.ModuleArgs.withoutSecrets())
+	raw, err := json.Marshal(i.ModuleArgs.shown())
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +39,8 @@ func (i invocation) MarshalJSON() ([]byte, error) {
 func pruned(o map[string]any) map[string]any {
 	for key, v := range o {
 		switch v := v.(type) {
+		case nil:
+			delete(o, key)
 		case map[string]any:
 			o[key] = pruned(v)
 		case bool:
@@ -52,13 +63,17 @@ func pruned(o map[string]any) map[string]any {
 // withoutSecrets is a copy of the options that may be shown. The engine refuses a password in a URI, but
 // whoever wrote one shall not read it in a log.
 func (a arguments) withoutSecrets() arguments {
-	hosts := make(map[string]migration.HostConfig, len(a.Hosts))
-	for key, h := range a.Hosts {
-		h.URI, h.PeerURI = withoutPassword(h.URI), withoutPassword(h.PeerURI)
-		hosts[key] = h
-	}
-	a.Hosts = hosts
+	a.Hosts = withoutPasswords(a.Hosts)
 	return a
+}
+
+func withoutPasswords(hosts map[string]migration.HostConfig) map[string]migration.HostConfig {
+	clean := make(map[string]migration.HostConfig, len(hosts))
+	for key, h := range hosts {
+		h.URI, h.PeerURI = withoutPassword(h.URI), withoutPassword(h.PeerURI)
+		clean[key] = h
+	}
+	return clean
 }
 
 // hidden is the word Ansible itself puts in the place of secrets.

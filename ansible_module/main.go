@@ -16,9 +16,14 @@ import (
 
 // modules are what this program can be called as: the collection has one file for each, all of them this
 // program.
-var modules = map[string]func(ctx context.Context, raw []byte, log io.Writer) response{
-	"domain": domain,
+var modules = map[string]func(ctx context.Context, raw []byte, log io.Writer) answer{
+	"domain":      func(ctx context.Context, raw []byte, log io.Writer) answer { return domain(ctx, raw, log) },
+	"host_info":   hostInfo,
+	"domain_info": domainInfo,
 }
+
+// answer is the one JSON document that a module prints.
+type answer interface{ hasFailed() bool }
 
 func main() {
 	// SIGHUP is what remains of a login that broke; the guest then stays where it is, as with Ctrl-C.
@@ -29,13 +34,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "print the result:", err)
 		os.Exit(1)
 	}
-	if answer.Failed {
+	if answer.hasFailed() {
 		os.Exit(1)
 	}
 }
 
 // call picks the module by the name Ansible gave the program, and runs it on the file of options.
-func call(ctx context.Context, argv []string, log io.Writer) response {
+func call(ctx context.Context, argv []string, log io.Writer) answer {
 	name := strings.TrimPrefix(filepath.Base(argv[0]), "AnsiballZ_")
 	module, known := modules[name]
 	if !known {

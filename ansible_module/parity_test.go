@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -35,37 +36,66 @@ type option struct {
 	Returned    string
 }
 
-func readSidecar(t *testing.T) sidecar {
+func readSidecar(t *testing.T, module string) sidecar {
 	t.Helper()
-	raw, err := collection.Sidecar("domain")
+	raw, err := collection.Sidecar(module)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var s sidecar
-	if err := yaml.Unmarshal(raw, &s); err != nil {
+	fragment, err := collection.Fragment()
+	if err != nil {
 		t.Fatal(err)
 	}
+	var common struct{ Options map[string]option }
+	if err := errors.Join(yaml.Unmarshal(raw, &s), yaml.Unmarshal(fragment, &common)); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(s.Documentation.Options, common.Options)
 	return s
 }
 
-func TestSidecarDocumentsExactlyTheOptionsTheModuleTakes(t *testing.T) {
-	s := readSidecar(t)
-	if s.Documentation.Module != "domain" {
-		t.Errorf("the sidecar is for %q", s.Documentation.Module)
+// documented are the modules with the Go types of their options and of what they return.
+var documented = map[string]struct{ options, returned reflect.Type }{
+	"domain":      {reflect.TypeFor[arguments](), reflect.TypeFor[response]()},
+	"host_info":   {reflect.TypeFor[hostArguments](), reflect.TypeFor[hostAnswer]()},
+	"domain_info": {reflect.TypeFor[domainArguments](), reflect.TypeFor[domainAnswer]()},
+}
+
+func TestEveryModuleIsDocumented(t *testing.T) {
+	names, err := collection.Modules()
+	if err != nil {
+		t.Fatal(err)
 	}
-	same(t, "", s.Documentation.Options, reflect.TypeFor[arguments](), func(o option) map[string]option { return o.Suboptions })
+	if want := slices.Sorted(maps.Keys(modules)); !slices.Equal(names, want) || !slices.Equal(slices.Sorted(maps.Keys(documented)), want) {
+		t.Errorf("documented are %v, the program is %v", names, want)
+	}
+}
+
+func TestSidecarDocumentsExactlyTheOptionsTheModuleTakes(t *testing.T) {
+	for module, code := range documented {
+		s := readSidecar(t, module)
+		if s.Documentation.Module != module {
+			t.Errorf("the sidecar of %s is for %q", module, s.Documentation.Module)
+		}
+		same(t, "", s.Documentation.Options, code.options, func(o option) map[string]option { return o.Suboptions })
+	}
 }
 
 func TestSidecarDocumentsExactlyWhatTheModuleReturns(t *testing.T) {
-	shown := maps.Clone(readSidecar(t).Return)
-	// what Ansible itself knows of every module needs no words here
-	for _, own := range []string{"changed", "failed", "msg", "warnings", "diff", "invocation"} {
-		if _, said := shown[own]; said {
-			t.Errorf("%s is Ansible's own", own)
+	for module, code := range documented {
+		shown := maps.Clone(readSidecar(t, module).Return)
+		// what Ansible itself knows of every module needs no words here
+		for _, own := range []string{"changed", "failed", "msg", "warnings", "diff", "invocation"} {
+			if _, said := shown[own]; said {
+				t.Errorf("%s is Ansible's own", own)
+			}
+			if slices.Contains(fieldNames(code.returned), own) {
+				shown[own] = option{Description: "Ansible's own"}
+			}
 		}
-		shown[own] = option{Description: "Ansible's own"}
+		same(t, "", shown, code.returned, func(o option) map[string]option { return o.Contains })
 	}
-	same(t, "", shown, reflect.TypeFor[response](), func(o option) map[string]option { return o.Contains })
 }
 
 // same compares documented names and types with a struct's JSON tags and Go types, at every depth.
@@ -77,7 +107,7 @@ func same(t *testing.T, path string, documented map[string]option, code reflect.
 			t.Errorf("%s is documented, but %s has no such field", join(path, name), code)
 		}
 	}
-	for i, name := range names {
+	for _, name := range names {
 		doc, there := documented[name]
 		if !there {
 			t.Errorf("%s of %s is not documented", join(path, name), code)
@@ -89,20 +119,30 @@ func same(t *testing.T, path string, documented map[string]option, code reflect.
 		if doc.Description == nil {
 			t.Errorf("%s has no description", join(path, name))
 		}
-		field := code.Field(i).Type
+		field := fieldType(code, name)
 		for field.Kind() == reflect.Pointer {
 			field = field.Elem()
 		}
 		if want := ansibleType(field); doc.Type != want {
 			t.Errorf("%s is documented as %s, but is a %s (%s)", join(path, name), doc.Type, field, want)
 		}
-		if field.Kind() == reflect.Map {
+		if field.Kind() == reflect.Map || field.Kind() == reflect.Slice {
 			field = field.Elem()
 		}
 		if field.Kind() == reflect.Struct && field != reflect.TypeFor[time.Time]() {
 			same(t, join(path, name), nested(doc), field, nested)
 		}
 	}
+}
+
+// fieldType finds a field by its JSON name, also one that another struct lent.
+func fieldType(code reflect.Type, name string) reflect.Type {
+	for _, f := range reflect.VisibleFields(code) {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return f.Type
+		}
+	}
+	return nil
 }
 
 func ansibleType(t reflect.Type) string {
@@ -115,6 +155,8 @@ func ansibleType(t reflect.Type) string {
 		return "float"
 	case reflect.String:
 		return "str"
+	case reflect.Slice:
+		return "list"
 	}
 	if t == reflect.TypeFor[time.Time]() {
 		return "str"
@@ -123,7 +165,7 @@ func ansibleType(t reflect.Type) string {
 }
 
 func TestSidecarTellsTheEnginesDefaultsLimitsAndChoices(t *testing.T) {
-	options := readSidecar(t).Documentation.Options
+	options := readSidecar(t, "domain").Documentation.Options
 	of := options["migration"].Suboptions
 	for name, c := range map[string]struct{ documented, engine any }{
 		"transport's choices":     {of["transport"].Choices, words(migration.Transports)},
@@ -134,6 +176,12 @@ func TestSidecarTellsTheEnginesDefaultsLimitsAndChoices(t *testing.T) {
 		"max_migrations_per_host": {options["max_migrations_per_host"].Default, migration.DefaultMigrationsPerHost},
 		"allow_plain":             {of["allow_plain"].Default, false},
 		"allow_plain_control":     {options["hosts"].Suboptions["allow_plain_control"].Default, false},
+		"storage's choices":       {of["storage"].Choices, words(migration.Storages)},
+		"storage's default":       {of["storage"].Default, "shared"},
+		"source_images":           {of["source_images"].Choices, words(migration.SourceImagesValues)},
+		"source_images's default": {of["source_images"].Default, "keep"},
+		"existing_images":         {of["existing_images"].Choices, words(migration.ExistingImagesValues)},
+		"existing_images default": {of["existing_images"].Default, "refuse"},
 		"bandwidth":               {of["bandwidth_mib_per_second"].Default, 0},
 	} {
 		if !reflect.DeepEqual(c.documented, c.engine) {
@@ -158,7 +206,7 @@ func words[T ~string](values []T) []string {
 // TestExamplesAreTasksTheModuleTakes reads the tasks of the documentation as the module would.
 func TestExamplesAreTasksTheModuleTakes(t *testing.T) {
 	var tasks []map[string]any
-	if err := yaml.Unmarshal([]byte(readSidecar(t).Examples), &tasks); err != nil {
+	if err := yaml.Unmarshal([]byte(readSidecar(t, "domain").Examples), &tasks); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0

@@ -7,7 +7,7 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// response is the one JSON document the module prints. Its fields are documented in the sidecar's RETURN.
+// response is what the module domain prints. Its fields are documented in the sidecar's RETURN.
 type response struct {
 	Changed bool   `json:"changed"`
 	Failed  bool   `json:"failed,omitempty"`
@@ -31,6 +31,8 @@ type response struct {
 	Diff       *diff       `json:"diff,omitempty"`
 	Invocation *invocation `json:"invocation,omitempty"`
 }
+
+func (r response) hasFailed() bool { return r.Failed }
 
 // diff is what Ansible shows with --diff.
 type diff struct {

@@ -1,17 +1,28 @@
 // Package collection holds the Ansible collection virtmigrate.libvirt and puts it together: the texts of
-// this folder, and beside each module's documentation the binary of that name, which is built and never
-// committed.
+// this folder, and the modules' program, which is built and never committed.
+//
+// All modules are one program, which goes by the name it is called by. In the assembled collection it lies
+// once for each architecture, and the modules' names are symbolic links to it:
+//
+//	plugins/modules/amd64/domain          the program
+//	plugins/modules/amd64/host_info       -> domain
+//	plugins/modules/arm64/...             the same for another architecture
+//	plugins/modules/domain                -> amd64/domain, for ansible-doc, beside domain.yml
+//	plugins/action/domain.py              picks the program for the machine that runs the task
+//	plugins/action/host_info.py           -> domain.py
 package collection
 
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -23,17 +34,29 @@ var Files embed.FS
 // Root is the collection's folder below a folder of ANSIBLE_COLLECTIONS_PATH.
 const Root = "ansible_collections/virtmigrate/libvirt"
 
-// modulesDir holds a sidecar NAME.yml for each module, and in an assembled collection its binary NAME.
-// Ansible's loader takes whatever other file is named NAME.something for the module, so nothing else may
-// lie there.
-const modulesDir = "plugins/modules"
+// modulesDir holds a sidecar NAME.yml for each module. Ansible's loader takes whatever other file is named
+// NAME.something for the module, so nothing else may lie there.
+const (
+	modulesDir = "plugins/modules"
+	actionDir  = "plugins/action"
+)
+
+// first is the module whose file is the program itself, and the action plugin; the others' are links to it.
+const first = "domain"
+
+// Architectures are those that a released collection has programs for, in Go's names, the first of them for
+// ansible-doc.
+var Architectures = []string{"amd64", "arm64"}
 
 const program = "github.com/virtmigrate/terraform-provider-virtmigrate/ansible_module"
 
-// Assemble writes the whole collection below out, with modules for the given system and architecture (Go's
-// names; empty for those of this machine). An older one there is replaced. It needs the go command, and a
-// current folder in this module.
-func Assemble(ctx context.Context, out, goos, goarch string) (root string, err error) {
+// Assemble writes the whole collection below out, with programs for Linux on the given architectures (none:
+// this machine's). An older one there is replaced. It needs the go command, and a current folder in this
+// module.
+func Assemble(ctx context.Context, out string, architectures ...string) (root string, err error) {
+	if len(architectures) == 0 {
+		architectures = []string{runtime.GOARCH}
+	}
 	root = filepath.Join(out, filepath.FromSlash(Root))
 	if err := os.RemoveAll(root); err != nil {
 		return "", err
@@ -48,9 +71,26 @@ func Assemble(ctx context.Context, out, goos, goarch string) (root string, err e
 	if err != nil {
 		return "", err
 	}
-	for _, name := range names {
-		if err := build(ctx, filepath.Join(root, filepath.FromSlash(modulesDir), name), goos, goarch); err != nil {
+	modules := filepath.Join(root, filepath.FromSlash(modulesDir))
+	for _, arch := range architectures {
+		if err := build(ctx, filepath.Join(modules, arch, first), arch); err != nil {
 			return "", err
+		}
+	}
+	for _, name := range names {
+		if err := os.Symlink(filepath.Join(architectures[0], first), filepath.Join(modules, name)); err != nil {
+			return "", err
+		}
+		if name == first {
+			continue
+		}
+		if err := os.Symlink(first+".py", filepath.Join(root, filepath.FromSlash(actionDir), name+".py")); err != nil {
+			return "", err
+		}
+		for _, arch := range architectures {
+			if err := os.Symlink(first, filepath.Join(modules, arch, name)); err != nil {
+				return "", err
+			}
 		}
 	}
 	return root, nil
@@ -71,18 +111,41 @@ func Sidecar(module string) ([]byte, error) {
 	return Files.ReadFile(modulesDir + "/" + module + ".yml")
 }
 
-// build makes the program small, because Ansible copies it for every task that does not run on the
-// controller.
-func build(ctx context.Context, to, goos, goarch string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	for name, value := range map[string]string{"GOOS": goos, "GOARCH": goarch} {
-		if value != "" {
-			cmd.Env = append(cmd.Env, name+"="+value)
+// Fragment is what the documentation of all modules has in common, in YAML.
+func Fragment() ([]byte, error) {
+	text, err := Files.ReadFile("plugins/doc_fragments/hosts.py")
+	if err != nil {
+		return nil, err
+	}
+	_, rest, _ := strings.Cut(string(text), "DOCUMENTATION = r\"\"\"\n")
+	fragment, _, found := strings.Cut(rest, "\"\"\"")
+	if !found {
+		return nil, errors.New("the fragment of the documentation is not where it was")
+	}
+	return []byte(fragment), nil
+}
+
+// Version is the collection's, as galaxy.yml says.
+func Version() (string, error) {
+	text, err := Files.ReadFile("galaxy.yml")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if version, ok := strings.CutPrefix(line, "version:"); ok {
+			return strings.TrimSpace(version), nil
 		}
 	}
+	return "", errors.New("galaxy.yml names no version")
+}
+
+// build makes the program small, because Ansible copies it for every task that does not run on the
+// controller.
+func build(ctx context.Context, to, arch string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the module %s: %w: %s", filepath.Base(to), err, strings.TrimSpace(string(text)))
+		return fmt.Errorf("build the modules for %s: %w: %s", arch, err, strings.TrimSpace(string(text)))
 	}
 	return nil
 }
