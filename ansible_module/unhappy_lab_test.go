@@ -31,7 +31,7 @@ func with(l *lab.Lab, host string, option string, value any) vars {
 func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 	l := labtest.Lab(t)
 	good := labtest.Guest(t, lab.GuestConfig{Name: "good", Host: "alpha", Disk: true})
-	local := labtest.Guest(t, lab.GuestConfig{Name: "local", Host: "alpha", LocalDisk: true})
+	local := labtest.Guest(t, lab.GuestConfig{Name: "local", Host: "alpha", Disk: true, LocalDisk: true})
 	garbage := filepath.Join(t.TempDir(), "id_garbage")
 	if err := os.WriteFile(garbage, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
