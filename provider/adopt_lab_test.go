@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,6 +74,11 @@ func TestAccForeignMoveIsDriftAndCorrected(t *testing.T) {
 	})
 }
 
+// byUUID is a resource named test, of the guest with this UUID.
+func byUUID(uuid, host string) string {
+	return fmt.Sprintf("resource \"virtmigrate_domain\" \"test\" {\n  uuid = %q\n  host = %q\n}\n", uuid, host)
+}
+
 // TestAccAnotherNameIsAnotherGuest: the first is forgotten, the second adopted, and neither is touched.
 func TestAccAnotherNameIsAnotherGuest(t *testing.T) {
 	l := needLab(t)
@@ -93,8 +99,17 @@ func TestAccAnotherNameIsAnotherGuest(t *testing.T) {
 				ConfigStateChecks: []statecheck.StateCheck{state("uuid", knownvalue.StringExact(second.UUID))},
 				Check:             check,
 			},
+			{ // and so is another UUID
+				Config: providerBlock(l, lab.TLS) + byUUID(first.UUID, "alpha"),
+				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+					plancheck.ExpectResourceAction(address0, plancheck.ResourceActionReplace),
+				}},
+				ConfigStateChecks: []statecheck.StateCheck{state("name", knownvalue.StringExact(first.Name))},
+				Check:             check,
+			},
+			{Config: providerBlock(l, lab.TLS) + byUUID(second.UUID, "beta")},
 			{ // the same guest under its other identity is the same resource
-				Config:           providerBlock(l, lab.TLS) + "resource \"virtmigrate_domain\" \"test\" {\n  uuid = \"" + second.UUID + "\"\n  host = \"beta\"\n}\n",
+				Config:           providerBlock(l, lab.TLS) + domain(second.Name, "beta"),
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 			},
 		},

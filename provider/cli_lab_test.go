@@ -32,6 +32,15 @@ func TestCLIPlanTellsBeforehand(t *testing.T) {
 		t.Errorf("the silent host is named %d times, want once:\n%s", n, out)
 	}
 	labtest.MustRun(t, g, "alpha")
+
+	// and neither does the silent host keep the others' guests from being moved
+	w.write("main.tf", providerBlock(l, lab.SSH, gone)+domain(g.Name, "beta"))
+	w.must("plan", "-out=move", "-no-color")
+	out = w.must("apply", "-no-color", "move")
+	if n := strings.Count(out, `Warning: Host "gone" did not answer`); n != 1 {
+		t.Errorf("the apply names the silent host %d times, want once:\n%s", n, out)
+	}
+	labtest.MustRun(t, g, "beta")
 }
 
 // TestCLIInterruptStopsTheMove sends SIGINT to terraform when the copy is seen to be under way.
@@ -222,6 +231,35 @@ provider "virtmigrate" {
 			t.Errorf("the resource's state contains %q", secret)
 		}
 	}
+	// unknown again, with a state: it is kept as it is, and the apply does what could not be foreseen
+	main, err := os.ReadFile(filepath.Join(w.dir, "main.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := strings.Replace(string(main), `input = {`, `triggers_replace = "again"`+"\n  input = {", 1)
+	w.write("main.tf", again)
+	if out := w.must("plan", "-no-color"); strings.Contains(out, "# "+address0) {
+		t.Errorf("hosts that are not known make the plan change the guest:\n%s", out)
+	}
+	w.write("main.tf", strings.Replace(again, `host = "beta"`, `host = "alpha"`, 1))
+	out := w.must("plan", "-no-color")
+	for _, later := range []string{`planned_migration = {`, `last_migration = {`} {
+		w.contains(out, later)
+	}
+	w.contains(out, "-> (known after apply)")
+	w.must("apply", "-auto-approve", "-no-color")
+	labtest.MustRun(t, g, "alpha")
+	if planned := asJSON(w.state()["planned_migration"]); !strings.Contains(planned, `"from":"beta"`) {
+		t.Errorf("planned_migration is %s", planned)
+	}
+	w.write("asked.tf", "data \"virtmigrate_host\" \"early\" {\n  host = \"alpha\"\n}\n")
+	w.write("main.tf", strings.Replace(string(main), `input = {`, `triggers_replace = "once more"`+"\n  input = {", 1))
+	out, code := w.run("plan", "-no-color")
+	if code == 0 {
+		t.Error("a host was asked although none is known")
+	}
+	w.contains(out, "A data source that depends_on what the hosts are made from is read when they are known")
+
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

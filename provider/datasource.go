@@ -34,7 +34,8 @@ func (a *asked) Configure(_ context.Context, req datasource.ConfigureRequest, re
 func (a *asked) ready() diag.Diagnostics {
 	var diags diag.Diagnostics
 	if a.reach == nil {
-		diags.AddError("Provider Is Not Configured", "The provider's hosts are still unknown, so no host can be asked.")
+		diags.AddError("Provider Is Not Configured", "The provider's hosts are still unknown, so no host can be asked. "+
+			"A data source that depends_on what the hosts are made from is read when they are known.")
 	}
 	return diags
 }

@@ -122,7 +122,7 @@ func (r *domainResource) bring(ctx context.Context, prior domainModel, plan *dom
 	}
 	// from here on the guest is where it was wanted: nothing may keep that from being saved
 	diags.Append(r.reach.told.warnings(outcome.Warnings)...)
-	diags.Append(otherwise(now, outcome)...)
+	diags.Append(otherwise(plan.PlannedMigration, outcome)...)
 	plan.complete(outcome.Location)
 	plan.LastMigration = prior.LastMigration
 	if outcome.Result != nil {
@@ -149,7 +149,7 @@ func asPlanned(ctx context.Context, prior domainModel, plan *domainModel, now mi
 	}
 	from, to := now.To, now.To // when no move was planned, none may come
 	if plan.LastMigration.IsUnknown() {
-		from, to = plannedEnds(plan.PlannedMigration)
+		from, to = shown(plan.PlannedMigration, "from"), shown(plan.PlannedMigration, "to")
 	}
 	if from != now.From || to != now.To {
 		seen := fmt.Sprintf("on %s, to be moved to %s", from, to)

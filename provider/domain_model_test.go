@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
@@ -106,11 +107,21 @@ func TestAsPlanned(t *testing.T) {
 }
 
 func TestAnotherTransportIsAWarning(t *testing.T) {
-	plan := migration.Plan{From: "a", To: "b", Transport: "relay"}
-	same := otherwise(plan, migration.Outcome{Result: &migration.Result{Transport: "relay"}})
-	other := otherwise(plan, migration.Outcome{Location: migration.Location{Name: "web"}, Result: &migration.Result{Transport: "tls", TransportReason: "the relay did not start"}})
-	if len(same) != 0 || other.WarningsCount() != 1 || !strings.Contains(other[0].Detail(), "the relay did not start") {
-		t.Errorf("same: %v, other: %v", same, other)
+	var m domainModel
+	if err := m.setPlanned(t.Context(), migration.Plan{From: "a", To: "b", Transport: "tls", Control: "controller"}); err != nil {
+		t.Fatal(err)
+	}
+	came := func(transport migration.Transport, control migration.Control) diag.Diagnostics {
+		return otherwise(m.PlannedMigration, migration.Outcome{Location: migration.Location{Name: "web"},
+			Result: &migration.Result{Transport: transport, TransportReason: "its handshake failed", Control: control}})
+	}
+	same, other, driven := came("tls", "controller"), came("tunnel", "peer_to_peer"), came("tls", "peer_to_peer")
+	if len(same) != 0 || other.WarningsCount() != 2 || !strings.Contains(other[0].Detail(), "its handshake failed") || driven.WarningsCount() != 1 {
+		t.Errorf("same: %v, other: %v, driven: %v", same, other, driven)
+	}
+	m.neverMoved()
+	if diags := came("tls", "controller"); len(diags) != 0 {
+		t.Errorf("without a plan to compare with: %v", diags)
 	}
 }
 

@@ -51,7 +51,7 @@ func migrationAttributes() map[string]schema.Attribute {
 		},
 		"migrate_disks": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Target names (such as `vda`) of the disks to copy. Default: every one that is a file or device of the host, can be written and is not shareable.",
+			MarkdownDescription: "Target names (such as `vda`) of the disks to copy. Default: every one that is a file or device of the host, can be written and is not shareable. An empty list copies none.",
 		},
 		"assume_shared_disks": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,

@@ -11,25 +11,26 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// plannedEnds are the two hosts of a planned_migration.
-func plannedEnds(planned types.Object) (from, to string) {
-	text := func(name string) string {
-		s, _ := planned.Attributes()[name].(types.String)
-		return s.ValueString()
-	}
-	return text("from"), text("to")
+// shown is one text of a planned_migration, "" when it has none.
+func shown(planned types.Object, name string) string {
+	s, _ := planned.Attributes()[name].(types.String)
+	return s.ValueString()
 }
 
-// otherwise says in what a move differed from its plan.
-func otherwise(p migration.Plan, o migration.Outcome) diag.Diagnostics {
+// otherwise says in what a move differed from the planned_migration that was shown.
+func otherwise(planned types.Object, o migration.Outcome) diag.Diagnostics {
 	var diags diag.Diagnostics
-	if o.Result == nil || p.From == p.To {
+	if o.Result == nil || shown(planned, "from") == shown(planned, "to") {
 		return diags
 	}
-	if o.Result.Transport != p.Transport {
-		diags.AddAttributeWarning(path.Root("planned_migration").AtName("transport"), "Another Transport Was Taken",
-			fmt.Sprintf("Guest %q was to be moved by %s, and was moved by %s: %s.", o.Name, p.Transport, o.Result.Transport, o.Result.TransportReason))
+	differs := func(name, summary, verb, was, why string) {
+		if wanted := shown(planned, name); wanted != "" && wanted != was {
+			diags.AddAttributeWarning(path.Root("planned_migration").AtName(name), summary,
+				fmt.Sprintf("Guest %q was to be %s by %s, and was %s by %s: %s.", o.Name, verb, wanted, verb, was, why))
+		}
 	}
+	differs("transport", "Another Transport Was Taken", "moved", string(o.Result.Transport), o.Result.TransportReason)
+	differs("control", "Somebody Else Drove The Migration", "driven", string(o.Result.Control), o.Plan.ControlReason)
 	return diags
 }
 

@@ -129,9 +129,12 @@ func announce(p migration.Plan, adopted bool) diag.Diagnostics {
 		return diags
 	}
 	if adopted {
+		how := "moved live to " + p.To + " by " + string(p.Transport)
+		if p.Transport == migration.TransportNone {
+			how = "moved to " + p.To
+		}
 		diags.AddAttributeWarning(path.Root("host"), "Guest Will Be Moved",
-			fmt.Sprintf("Guest %q is on %s and will be moved live to %s by %s: %s. To adopt it where it is, set host to %q.",
-				p.Name, p.From, p.To, p.Transport, p.Reason, p.From))
+			fmt.Sprintf("Guest %q is on %s and will be %s: %s. To adopt it where it is, set host to %q.", p.Name, p.From, how, p.Reason, p.From))
 	}
 	return diags
 }

@@ -19,7 +19,7 @@ func plannedAttributes() map[string]schema.Attribute {
 		"to":           text("Host the guest was to run on. Equal to `from` when only an interrupted earlier migration had to be brought to an end."),
 		"transport":    text("Transport chosen: how guest memory travels; `none` for a guest that is shut off, of which only the definition moves. Null when nothing moves."),
 		"reason":       text("Why that transport, and what would be done first about an interrupted earlier migration."),
-		"control":      text("Who drives the migration: `controller` or `peer_to_peer`. Null when nothing travels."),
+		"control":      text("Who drives the migration: `controller` or `peer_to_peer`. Null when nothing moves."),
 		"copied_disks": names("Target names of the disks to be copied."),
 	}
 }

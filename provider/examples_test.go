@@ -24,7 +24,11 @@ func TestExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must("validate", "-no-color")
-	w.must("fmt", "-check", "-diff", "-no-color")
+	folder, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must("fmt", "-check", "-diff", "-recursive", "-no-color", folder)
 }
 
 func TestManifestNamesTheProtocol(t *testing.T) {

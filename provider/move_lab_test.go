@@ -28,9 +28,10 @@ func onHost(l *lab.Lab, g *lab.Guest, host string) resource.TestCheckFunc {
 	}
 }
 
-func planned(from, to, transport, control string) knownvalue.Check {
+func planned(from, to, transport, control string, disks ...knownvalue.Check) knownvalue.Check {
 	return knownvalue.ObjectExact(map[string]knownvalue.Check{
-		"from": knownvalue.StringExact(from), "to": knownvalue.StringExact(to), "transport": knownvalue.StringExact(transport),
+		"copied_disks": knownvalue.ListExact(disks),
+		"from":         knownvalue.StringExact(from), "to": knownvalue.StringExact(to), "transport": knownvalue.StringExact(transport),
 		"control": knownvalue.StringExact(control), "reason": knownvalue.StringRegexp(regexp.MustCompile(`\w+ \w+`)),
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 func (p *virtmigrate) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Moves running QEMU/KVM guests between plain libvirt hosts: live, encrypted, and with figures of what it cost.",
+		MarkdownDescription: "Moves running QEMU/KVM guests between plain libvirt hosts: live, encrypted, and with figures of what it cost. Guests that are shut off move their definition.",
 		Attributes: map[string]schema.Attribute{
 			"hosts": schema.MapAttribute{
 				Required: true, ElementType: types.MapType{ElemType: types.StringType},
@@ -38,6 +38,6 @@ const hostsDescription = "The libvirt hosts between which guests move, by a name
 	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +
 	"  - `tls_destination`: name in this host's QEMU certificate. Default: `migration_address`.\n" +
 	"  - `tls_certificates_dir`: folder of QEMU's certificates on this host, where its qemu.conf names another than `/etc/pki/qemu`; they are only looked at, to say beforehand whether `tls` can work.\n" +
-	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; only `control = \"peer_to_peer\"` needs it. " +
+	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; needed by `control = \"peer_to_peer\"` and `transport = \"tunnel\"`, whose memory is as encrypted as this connection. " +
 	"Default: `uri` without its parameters, unless that is a UNIX socket.\n" +
 	"  - `allow_plain_control`: `true` permits unencrypted connections (`qemu+tcp`) to this host's daemon beyond loopback; whoever can reach that port controls the host. Default: `false`."

@@ -87,12 +87,11 @@ func TestAccOneNameOfTwoGuestsNeedsAUUID(t *testing.T) {
 		}
 		_ = os.Remove(beta.Path("/root/twin.xml"))
 	})
-	byUUID := fmt.Sprintf("resource \"virtmigrate_domain\" \"test\" {\n  uuid = %q\n  host = \"alpha\"\n}\n", g.UUID)
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
 		Steps: []resource.TestStep{
 			{Config: providerBlock(l, lab.TLS) + domain(g.Name, "alpha"), PlanOnly: true, ExpectError: says("give uuid instead of name")},
-			{Config: providerBlock(l, lab.TLS) + byUUID, ConfigStateChecks: []statecheck.StateCheck{state("name", knownvalue.StringExact("twin"))}},
+			{Config: providerBlock(l, lab.TLS) + byUUID(g.UUID, "alpha"), ConfigStateChecks: []statecheck.StateCheck{state("name", knownvalue.StringExact("twin"))}},
 		},
 	})
 	if err := g.Check(ctx); err != nil {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+var writeDocs = flag.Bool("write-docs", false, "write docs/ instead of comparing with it")
+
+// TestDocsAreFresh: docs/ is what the schema, templates/ and examples/ make of it; make generate writes it.
+// The generator would build and install the provider by itself if it lay in the tree's first folder, so it is
+// given the schema as terraform prints it.
+func TestDocsAreFresh(t *testing.T) {
+	w := newWorkspace(t)
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(w.must("providers", "schema", "-json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	providers, _ := schema["provider_schemas"].(map[string]any)
+	if len(providers) != 1 {
+		t.Fatalf("terraform prints the schemas of %d providers", len(providers))
+	}
+	for _, one := range providers { // whatever registry terraform or tofu believes it to be of
+		schema["provider_schemas"] = map[string]any{"virtmigrate": one}
+	}
+	w.write("schema.json", asJSON(schema))
+
+	tree, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := filepath.Join(w.dir, "docs")
+	if *writeDocs {
+		into = filepath.Join(tree, "docs")
+	}
+	relative, err := filepath.Rel(tree, into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	generate := exec.CommandContext(t.Context(), "go", "tool", "-modfile="+filepath.Join(tree, "internal", "tools", "go.mod"), "tfplugindocs", "generate",
+		"--provider-dir", tree, "--provider-name", "virtmigrate", "--providers-schema", filepath.Join(w.dir, "schema.json"),
+		"--rendered-website-dir", relative, "--website-temp-dir", t.TempDir())
+	if out, err := generate.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want, got := pages(t, into), pages(t, filepath.Join(tree, "docs"))
+	if names, there := slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)); !slices.Equal(names, there) {
+		t.Errorf("docs/ has %v, but is to have %v: run make generate", there, names)
+	}
+	for name := range want {
+		if !bytes.Equal(want[name], got[name]) {
+			t.Errorf("docs/%s is not up to date: run make generate", name)
+		}
+	}
+}
+
+// pages are the files of a folder by their names in it.
+func pages(t *testing.T, folder string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	err := fs.WalkDir(os.DirFS(folder), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		out[name], err = os.ReadFile(filepath.Join(folder, name))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
