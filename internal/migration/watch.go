@@ -179,9 +179,10 @@ func (r *run) logProgress(l ProgressLine) {
 	if l.Percent == nil {
 		return
 	}
-	args := []any{"percent", fmt.Sprintf("%.1f", *l.Percent), "remaining_bytes", *l.RemainingBytes}
+	// as text: a log in JSON would make floating-point numbers of large counts
+	args := []any{"percent", fmt.Sprintf("%.1f", *l.Percent), "remaining_bytes", fmt.Sprint(*l.RemainingBytes)}
 	if l.ExpectedEnd != nil {
-		args = append(args, "bytes_per_second", *l.BytesPerSecond, "expected_end", l.ExpectedEnd.Format(time.RFC3339))
+		args = append(args, "bytes_per_second", fmt.Sprint(*l.BytesPerSecond), "expected_end", l.ExpectedEnd.Format(time.RFC3339))
 	}
 	r.log.Info("copying the guest", args...)
 }
