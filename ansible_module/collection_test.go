@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -82,14 +83,18 @@ func TestAnsibleDocShowsTheModule(t *testing.T) {
 	}
 }
 
-func TestGalaxyPacksTheCollection(t *testing.T) {
+func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
 	_, module := collections(t)
 	root := filepath.Dir(filepath.Dir(filepath.Dir(module)))
 	to := t.TempDir()
 	if out, err := ansible(t.Context(), t, "ansible-galaxy", "collection", "build", root, "--output-path", to).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	packed := filepath.Join(to, "virtmigrate-libvirt-0.1.0.tar.gz")
+	version, err := collection.Version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := filepath.Join(to, "virtmigrate-libvirt-"+version+".tar.gz")
 	st, err := os.Stat(packed)
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +103,50 @@ func TestGalaxyPacksTheCollection(t *testing.T) {
 	if st.Size() > galaxyLimit {
 		t.Errorf("%s has %d bytes, and Galaxy takes %d", packed, st.Size(), galaxyLimit)
 	}
-	out, err := exec.Command("tar", "-tf", packed).Output()
-	if err != nil {
-		t.Fatal(err)
+	t.Logf("the package has %d bytes", st.Size())
+	installed := filepath.Join(to, "installed")
+	if out, err := ansible(t.Context(), t, "ansible-galaxy", "collection", "install", "--offline", packed, "-p", installed).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, file := range []string{"plugins/modules/domain", "plugins/modules/domain.yml", "meta/runtime.yml", "README.md"} {
-		if !slices.Contains(strings.Fields(string(out)), file) {
-			t.Errorf("the package has no %s", file)
+	for _, arch := range collection.Architectures {
+		file, err := elf.Open(filepath.Join(installed, collection.Root, "plugins/modules", arch, "host_info"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[arch]; file.Machine != want {
+			t.Errorf("the program for %s is for %v", arch, file.Machine)
+		}
+		if libraries, _ := file.ImportedLibraries(); len(libraries) > 0 {
+			t.Errorf("the program for %s is not static: %v", arch, libraries)
+		}
+		_ = file.Close()
+	}
+	// what was installed works: each module says what it misses
+	for _, name := range []string{"domain", "host_info", "domain_info"} {
+		cmd := ansible(t.Context(), t, "ansible", "localhost", "-m", "virtmigrate.libvirt."+name, "-a", "hosts={}")
+		cmd.Env = append(cmd.Env, "ANSIBLE_COLLECTIONS_PATH="+installed)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "hosts is missing") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		cmd = ansible(t.Context(), t, "ansible-doc", "virtmigrate.libvirt."+name)
+		cmd.Env = append(cmd.Env, "ANSIBLE_COLLECTIONS_PATH="+installed)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "tls_certificates_dir") {
+			t.Errorf("the documentation of %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// TestTheRightProgramIsChosen puts a machine with another answer to uname before Ansible.
+func TestTheRightProgramIsChosen(t *testing.T) {
+	for machine, says := range map[string]string{"riscv64": "programs for amd64, arm64", "aarch64": "exec format error"} {
+		bin := t.TempDir()
+		if err := os.WriteFile(filepath.Join(bin, "uname"), []byte("#!/bin/sh\necho "+machine+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := ansible(t.Context(), t, "ansible", "localhost", "-m", "virtmigrate.libvirt.host_info", "-a", "hosts={}")
+		cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(strings.ToLower(string(out)), says) {
+			t.Errorf("%s: %v\n%s", machine, err, out)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,10 +76,10 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 	}
 }
 
-func TestExamplePlaybookMovesAGuestThereAndBack(t *testing.T) {
-	l := labtest.Lab(t)
-	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, NIC: true})
-	hosts, err := json.Marshal(vars{"libvirt_hosts": hostVars(l, lab.SSH), "guest": g.Name})
+// playExample runs one of the examples as a user would, with the lab's hosts in place of its own.
+func playExample(t *testing.T, name string, g *lab.Guest, to string) []returned {
+	t.Helper()
+	hosts, err := json.Marshal(vars{"libvirt_hosts": hostVars(labtest.Lab(t), lab.SSH), "guest": g.Name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,12 +87,42 @@ func TestExamplePlaybookMovesAGuestThereAndBack(t *testing.T) {
 	if err := os.WriteFile(file, hosts, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return playFile(labtest.Context(t, time.Minute), t, "../examples/playbooks/"+name, "-e", "@"+file, "-e", "to="+to)
+}
+
+func TestExamplePlaybooks(t *testing.T) {
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", NIC: true, LocalDisk: true})
+	info := playExample(t, "info.yml", g, "beta")
+	if len(info) != 3 || info[0].Changed || info[0].Host != "alpha" || info[0].UUID != g.UUID || info[1].Fields["hostname"] != "beta" || info[1].Fields["transports"] == nil {
+		t.Errorf("info.yml returned %+v", info)
+	}
+	disks := playExample(t, "disks.yml", g, "beta")
+	if len(disks) != 2 || disks[0].LastMigration == nil || !slices.Equal(disks[0].LastMigration.CopiedDisks, []string{"vdb"}) {
+		t.Errorf("disks.yml returned %+v", disks)
+	}
+	labtest.MustRun(t, g, "beta")
+
+	g = labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, NIC: true})
 	for _, to := range []string{"beta", "alpha"} {
-		all := playFile(labtest.Context(t, time.Minute), t, "../examples/playbooks/move.yml", "-e", "@"+file, "-e", "to="+to)
+		all := playExample(t, "move.yml", g, to)
 		if len(all) != 2 || !all[0].Changed || all[0].LastMigration == nil {
-			t.Errorf("to %s: returned %+v", to, all)
+			t.Errorf("move.yml to %s: returned %+v", to, all)
 		}
 		labtest.MustRun(t, g, to)
+	}
+	async := playExample(t, "async.yml", g, "beta")
+	if last := async[len(async)-1]; last.Failed || !last.Changed || last.LastMigration == nil {
+		t.Errorf("async.yml returned %+v", async)
+	}
+	labtest.MustRun(t, g, "beta")
+}
+
+func TestDiffShowsBothHostsInCheckModeToo(t *testing.T) {
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha"})
+	r := playOne(t, moveVars(l, g, "beta", nil), "--check", "--diff")
+	if text := string(r.Diff); !strings.Contains(text, `"before": {"host": "alpha"}`) || !strings.Contains(text, `"after": {"host": "beta"}`) {
+		t.Errorf("diff %s", text)
 	}
 }
 

@@ -45,6 +45,8 @@ type returned struct {
 	response
 	// Diff is a list for Ansible where the module has one.
 	Diff json.RawMessage `json:"diff"`
+	// Invocation repeats the options.
+	Invocation json.RawMessage `json:"invocation"`
 	// Fields are all that was returned, by name.
 	Fields vars `json:"-"`
 }

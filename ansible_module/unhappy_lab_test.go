@@ -31,7 +31,7 @@ func with(l *lab.Lab, host string, option string, value any) vars {
 func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 	l := labtest.Lab(t)
 	good := labtest.Guest(t, lab.GuestConfig{Name: "good", Host: "alpha", Disk: true})
-	local := labtest.Guest(t, lab.GuestConfig{Name: "local", Host: "alpha", LocalDisk: true})
+	local := labtest.Guest(t, lab.GuestConfig{Name: "local", Host: "alpha", Disk: true, LocalDisk: true})
 	garbage := filepath.Join(t.TempDir(), "id_garbage")
 	if err := os.WriteFile(garbage, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
@@ -57,9 +57,11 @@ func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 		"a name that is not the UUID's": {good, vars{"uuid": local.UUID}, migration.PhaseLocate, "", []string{`named "local"`}},
 		"an unknown guest and a silent host": {good, vars{"name": "nobody", "hosts": with(l, "gone", "uri", "qemu+tcp://127.0.0.1:1/system")}, migration.PhaseLocate, "",
 			[]string{"the guest may be there", "gone"}},
-		"a silent destination": {good, vars{"host": "gone", "hosts": with(l, "gone", "uri", "qemu+tcp://127.0.0.1:1/system")}, migration.PhaseInspect, "alpha", []string{"gone"}},
-		"a local disk":         {local, nil, migration.PhaseDecide, "alpha", []string{"local disk"}},
-		"a wrong certificate":  {good, vars{"hosts": with(l, "beta", "tls_destination", "somebody-else")}, migration.PhaseRun, "alpha", []string{"tls_destination"}},
+		"a silent destination":                  {good, vars{"host": "gone", "hosts": with(l, "gone", "uri", "qemu+tcp://127.0.0.1:1/system")}, migration.PhaseInspect, "alpha", []string{"gone"}},
+		"a local disk":                          {local, vars{"hosts": hostVars(l, lab.SSH)}, migration.PhaseDecide, "alpha", []string{"not on storage that both hosts share", "storage copy"}},
+		"a local disk that nobody can look for": {local, nil, migration.PhaseRun, "alpha", []string{"not on storage that both hosts share", "storage copy"}},
+		"a wrong certificate": {good, vars{"hosts": with(l, "beta", "tls_destination", "somebody-else"), "migration": vars{"transport": "tls"}}, migration.PhaseRun, "alpha",
+			[]string{"tls_destination"}},
 	}
 	names := slices.Sorted(maps.Keys(cases))
 	var tasks []vars
@@ -98,8 +100,8 @@ func TestPlaybookSaysWhatIsWrongAndTouchesNothing(t *testing.T) {
 func TestCheckModeFailsWhereTheMoveWould(t *testing.T) {
 	l := labtest.Lab(t)
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", LocalDisk: true})
-	r := playOne(t, moveVars(l, g, "beta", nil), "--check")
-	if !r.Failed || r.Phase != migration.PhaseDecide || r.Host != "alpha" || r.Hint == "" || !strings.Contains(r.Msg, "local disk") {
+	r := playOne(t, moveVars(l, g, "beta", vars{"hosts": hostVars(l, lab.SSH)}), "--check")
+	if !r.Failed || r.Phase != migration.PhaseDecide || r.Host != "alpha" || r.Hint == "" || !strings.Contains(r.Msg, "not on storage that both hosts share") {
 		t.Errorf("returned %+v", r)
 	}
 }

@@ -2,21 +2,15 @@ package migration
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
-
-// probePatience is how long a file made on the source may take to be seen on the destination: NFS clients
-// believe what they knew of a folder for up to 30 s (acdirmax, nfs(5)).
-var probePatience = 35 * time.Second
 
 // rooms are the folders of one host that a run works in, each opened once.
 type rooms struct {
@@ -94,134 +88,6 @@ func (r *run) readyImages(ctx context.Context) (err error) {
 	return nil
 }
 
-// proveShared shows, folder by folder, that a file made on the source appears on the destination, and
-// that the images themselves do.
-func (r *run) proveShared(ctx context.Context, disks []diskFacts, from, to *rooms) error {
-	proved := map[string]bool{}
-	for _, d := range disks {
-		images := []string{d.Path}
-		chain := d.Backing
-		if !d.BackingKnown {
-			var err error
-			if chain, err = below(ctx, d.Path, from); err != nil {
-				return fmt.Errorf("what disk %s builds on cannot be told: %w", d.words(), err)
-			}
-		}
-		for _, b := range chain {
-			if b.Local {
-				images = append(images, b.Path)
-			}
-		}
-		for _, at := range images {
-			if dir := path.Dir(at); !proved[dir] {
-				if err := r.probe(ctx, dir, at, d, from, to); err != nil {
-					return err
-				}
-				proved[dir] = true
-			}
-			if err := r.sameThere(ctx, at, d.words(), from, to); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// below follows an image down through the source's folders.
-func below(ctx context.Context, at string, from *rooms) ([]host.Backing, error) {
-	const deepest = 200
-	var chain []host.Backing
-	for range deepest {
-		v, err := from.volume(ctx, at)
-		if err != nil {
-			return nil, err
-		}
-		if v.Backing == nil {
-			return chain, nil
-		}
-		chain = append(chain, *v.Backing)
-		if !v.Backing.Local || v.Backing.Format == "raw" {
-			return chain, nil
-		}
-		at = v.Backing.Path
-	}
-	return nil, errors.New("the chain of images has no end")
-}
-
-// probe makes a file in a folder of the source, looks for it on the destination, and deletes it.
-func (r *run) probe(ctx context.Context, dir, at string, d diskFacts, from, to *rooms) (err error) {
-	const hint = "choose storage copy, put it on storage that both hosts reach, or name it in assume_shared_disks if it is in truth shared"
-	notShared := func() error {
-		return fmt.Errorf("disk %s is not on storage that both hosts share: a file made in %s on %s does not appear on %s; %s", d.words(), dir, r.plan.From, r.plan.To, hint)
-	}
-	there, err := to.in(ctx, dir, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("disk %s is not on storage that both hosts share: %s has no folder %s; %s", d.words(), r.plan.To, dir, hint)
-	}
-	if err != nil {
-		return fmt.Errorf("prove that disk %s is shared: %w", d.words(), err)
-	}
-	here, err := from.in(ctx, dir, false)
-	if err != nil {
-		return fmt.Errorf("prove that disk %s is shared: %w", d.words(), err)
-	}
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // it never fails
-	name := fmt.Sprintf("%s%x.img", probePrefix, random)
-	if err := r.noteImage(image{r.plan.From, path.Join(dir, name)}); err != nil {
-		return err
-	}
-	if err := here.Create(ctx, host.Volume{Name: name, Format: "raw", CapacityBytes: 1 << 20, OwnerUID: -1, OwnerGID: -1}); err != nil {
-		return fmt.Errorf("prove that disk %s is shared, by a file in %s on %s: %w; name the disk in assume_shared_disks if nothing may be made there", d.words(), dir, r.plan.From, err)
-	}
-	defer func() {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortAnswer)
-		defer cancel()
-		if gone := here.Delete(within, name); gone != nil && !errors.Is(gone, host.ErrNoVolume) {
-			err = errors.Join(err, fmt.Errorf("delete the file %s on %s, by which shared storage was proved: %w", path.Join(dir, name), r.plan.From, gone))
-			return
-		}
-		err = errors.Join(err, r.forgetImage(image{r.plan.From, path.Join(dir, name)}))
-	}()
-	for deadline := time.Now().Add(probePatience); ; {
-		switch _, err := there.Volume(ctx, name); {
-		case err == nil:
-			return nil
-		case !errors.Is(err, host.ErrNoVolume):
-			return fmt.Errorf("prove that disk %s is shared: %w", d.words(), err)
-		}
-		// where not even the image is there, no patience will help
-		if _, err := to.volume(ctx, at); errors.Is(err, fs.ErrNotExist) || time.Now().After(deadline) {
-			return notShared()
-		}
-		select {
-		case <-ctx.Done():
-			return cause(ctx, ctx.Err())
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// sameThere checks that both hosts have an image of the same size at a path.
-func (r *run) sameThere(ctx context.Context, at, words string, from, to *rooms) error {
-	here, err := from.volume(ctx, at)
-	if err != nil {
-		return fmt.Errorf("look at disk %s on %s: %w", words, r.plan.From, err)
-	}
-	there, err := to.volume(ctx, at)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("host %q has no %s, which disk %s needs", r.plan.To, at, words)
-	}
-	if err != nil {
-		return fmt.Errorf("look at disk %s on %s: %w", words, r.plan.To, err)
-	}
-	if here.CapacityBytes != there.CapacityBytes || here.Format != there.Format {
-		return fmt.Errorf("%s is not the same on both hosts: %s of %d bytes on %s, %s of %d bytes on %s",
-			at, here.Format, here.CapacityBytes, r.plan.From, there.Format, there.CapacityBytes, r.plan.To)
-	}
-	return nil
-}
-
 // makeTarget makes the image that one disk is copied into, of the same form as the source's, empty and
 // sparse. A block device has to be there.
 func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) error {
@@ -251,7 +117,7 @@ func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := r.makeRoom(ctx, room, d); err != nil {
+	if err := r.makeRoom(ctx, room, d, from, to); err != nil {
 		return err
 	}
 	if err := r.noteImage(image{r.plan.To, d.Path}); err != nil {
@@ -269,8 +135,9 @@ func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) erro
 }
 
 // makeRoom deals with an image that lies where a copy is to go: it was asked for whether it may be lost,
-// and what another domain uses never is.
-func (r *run) makeRoom(ctx context.Context, room folder, d diskFacts) error {
+// and what another domain uses never is. Nor is the disk itself, which is there too if the storage is shared
+// after all.
+func (r *run) makeRoom(ctx context.Context, room folder, d diskFacts, from, to *rooms) error {
 	_, err := room.Volume(ctx, path.Base(d.Path))
 	switch {
 	case errors.Is(err, host.ErrNoVolume):
@@ -287,6 +154,12 @@ func (r *run) makeRoom(ctx context.Context, room folder, d diskFacts) error {
 	users = slices.DeleteFunc(users, func(u host.DomainID) bool { return u.UUID == r.id.UUID && !u.Active() })
 	if len(users) > 0 {
 		return fmt.Errorf("host %q has a domain that uses %s: %s", r.plan.To, d.Path, domainNames(users))
+	}
+	switch err := r.probe(ctx, d.dir(), d.Path, from, to); {
+	case err == nil:
+		return fmt.Errorf("disk %s is on storage that both hosts share: a copy would overwrite it with itself; choose storage shared, or leave it out of migrate_disks", d.words())
+	case !errors.Is(err, errNotShared):
+		return fmt.Errorf("make sure that %s on %s is not disk %s itself, on shared storage: %w", d.Path, r.plan.To, d.Target, err)
 	}
 	r.log.Warn("overwriting an image, as existing_images asks", "host", r.plan.To, "path", d.Path)
 	if err := room.Delete(ctx, path.Base(d.Path)); err != nil && !errors.Is(err, host.ErrNoVolume) {

@@ -242,6 +242,9 @@ func decideCopy(work *diskWork, o Options, d diskFacts, fa facts, block blocker)
 		block("image_in_use", "", "host %q has a domain that uses %s: %s", to, d.Source, strings.Join(d.usedBy, ", "))
 	case d.Type == "block" && d.thereKnown && !d.there:
 		block("no_device", "make it there, of the same size or larger", "host %q has no device %s for the copy of disk %s", to, d.Source, d.Target)
+	case d.Type == "block" && o.ExistingImages != ExistingImagesOverwrite:
+		block("image_exists", "set existing_images = overwrite if nobody needs what is on it",
+			"the copy of disk %s would overwrite the device %s of host %q", d.Target, d.Source, to)
 	case d.there && o.ExistingImages != ExistingImagesOverwrite:
 		block("image_exists", fmt.Sprintf("remove it on %s, or set existing_images = overwrite if nobody needs what is in it", to),
 			"host %q already has %s, which the copy of disk %s would overwrite", to, d.Source, d.Target)

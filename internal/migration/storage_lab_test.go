@@ -318,3 +318,22 @@ func TestImageOfAnotherDomainIsNeverOverwritten(t *testing.T) {
 	labtest.MustRun(t, g, "alpha")
 	labtest.MustRun(t, owner, "beta")
 }
+
+// TestCopyNeverOverwritesTheDiskItself: who asks for a copy on storage that is shared, and for existing images
+// to be overwritten, would lose the only one.
+func TestCopyNeverOverwritesTheDiskItself(t *testing.T) {
+	l := labtest.Lab(t)
+	at := sharedDir(t) + "/only.raw"
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Devices: dataDisk(t, l.Host("alpha"), at, "raw")})
+	before := content(t, l.Host("alpha"), at, "raw")
+	_, err := labFleet(t, l).Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta",
+		Options: Options{Storage: StorageCopy, ExistingImages: ExistingImagesOverwrite}})
+	if err == nil || !strings.Contains(err.Error(), "overwrite it with itself") || !strings.Contains(err.Error(), "untouched on alpha") {
+		t.Errorf("error %v", err)
+	}
+	labtest.MustRun(t, g, "alpha")
+	if content(t, l.Host("alpha"), at, "raw") != before {
+		t.Error("it was overwritten")
+	}
+	mustLeaveNoPool(t, l)
+}

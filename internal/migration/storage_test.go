@@ -54,6 +54,7 @@ func TestDecideStorageBlocks(t *testing.T) {
 		"copy onto itself":                     {options: copied, disk: func(d *diskFacts) { d.sharing = sharingProved }, id: "copy_shared", says: "itself"},
 		"copy over another domain's":           {options: Options{Storage: StorageCopy, ExistingImages: ExistingImagesOverwrite}, disk: func(d *diskFacts) { d.there, d.thereKnown, d.usedBy = true, true, []string{"db"} }, id: "image_in_use", says: "db"},
 		"copy over an image":                   {options: copied, disk: func(d *diskFacts) { d.there, d.thereKnown = true, true }, id: "image_exists", says: "already has"},
+		"copy over a device":                   {options: copied, disk: func(d *diskFacts) { d.Type, d.Format = "block", "raw" }, id: "image_exists", says: "device"},
 		"copy to a device that is not there":   {options: copied, disk: func(d *diskFacts) { d.Type, d.Format, d.thereKnown = "block", "raw", true }, id: "no_device", says: "no device"},
 		"incremental without an image below":   {options: incremental, id: "no_backing", says: "below"},
 		"incremental with an unknown chain":    {options: incremental, disk: func(d *diskFacts) { d.BackingKnown, d.Backing = false, []host.Backing{{Path: "/b"}} }, id: "no_backing", says: "below"},

@@ -64,6 +64,7 @@ func guestFlags(flags *flag.FlagSet, name string) *lab.GuestConfig {
 	})
 	flags.IntVar(&config.DirtyMiBPerSecond, "dirty", 0, "how many `MiB` it rewrites each second")
 	flags.BoolVar(&config.Disk, "disk", true, "give it a shared disk on which a file is written and checked")
+	flags.BoolVar(&config.LocalDisk, "local-disk", false, "give it a qcow2 image on its host's own disk")
 	flags.BoolVar(&config.NIC, "nic", true, "give it a network interface with an open TCP session")
 	flags.BoolVar(&config.StockMemory, "stock-memory", false, "exactly that much memory, which emulated guests may lose writes of when they move")
 	flags.BoolVar(&config.Autostart, "autostart", false, "mark it to be started with its host")

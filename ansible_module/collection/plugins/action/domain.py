@@ -15,10 +15,9 @@ MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 
 
 class ActionModule(ActionBase):
-    _supports_check_mode = True
-    _supports_async = True
-
     def run(self, tmp=None, task_vars=None):
+        self._supports_check_mode = True
+        self._supports_async = True
         result = super(ActionModule, self).run(tmp, task_vars)
         name = self._task.action.split(".")[-1]
         machine = self._low_level_execute_command("uname -m", sudoable=False).get("stdout", "").strip()
