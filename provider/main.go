@@ -11,6 +11,8 @@
 //	update   a changed host is a live migration in place, never a replacement
 //	delete   forgets the guest, and asks no host anything
 //
+// The data sources virtmigrate_host and virtmigrate_domain only look.
+//
 // State is the truth: whatever fails, host says where the guest is, and a guest that did not move is
 // never recorded as moved. A plan creates nothing on any host.
 package main

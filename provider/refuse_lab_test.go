@@ -54,12 +54,23 @@ func TestAccWhatCannotBeIsRefusedAndTouchesNothing(t *testing.T) {
 		{tls + domain(g.Name, "beta", `uuid = "6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0"`), "Guest Not Found"},
 		{tls + domain(rooted.Name, "beta", `uuid = "`+g.UUID+`"`), `is named "still", not "rooted"`},
 		{tls + `resource "virtmigrate_domain" "test" { host = "beta" }`, "Give the guest's name or its uuid"},
-		{tls + domain(rooted.Name, "beta"), "Guest Cannot Be Moved"},
+		{tls + domain(g.Name, "beta", `migration = { migrate_disks = ["vda"] }`), "storage is not"},
+		{tls + domain(g.Name, "beta", `migration = { storage = "copy", migrate_disks = ["vda", "vda"] }`), "stands there twice"},
+		{tls + domain(g.Name, "beta", `migration = { source_images = "delete" }`), "there is no other copy"},
+		{tls + domain(g.Name, "beta", `migration = { storage = "borrow" }`), "value must be one of"},
+		{tls + domain(g.Name, "beta", `migration = { transport = "tunnel", control = "controller" }`), "always peer_to_peer"},
+		{tls + domain(g.Name, "beta", `migration = { progress_file = "" }`), "length must be at least 1"},
+		{tls + domain(rooted.Name, "beta", `migration = { storage = "copy", migrate_disks = ["vdz"] }`), "Guest Cannot Be Moved"},
+		{tls + `data "virtmigrate_host" "h" { host = "gamma" }`, `host "gamma" is not among hosts`},
+		{tls + `data "virtmigrate_domain" "d" {}`, "Give the guest's name or its uuid"},
+		{tls + `data "virtmigrate_domain" "d" { name = "nobody" }`, "Guest Not Found"},
 	}
 	steps := make([]resource.TestStep, 0, len(refused))
 	for _, r := range refused {
 		steps = append(steps, resource.TestStep{Config: r.config, PlanOnly: true, ExpectError: says(r.error)})
 	}
+	// what a plan cannot prove, because it creates nothing, an apply finds out before it touches the guest
+	steps = append(steps, resource.TestStep{Config: tls + domain(rooted.Name, "beta"), ExpectError: says("not on storage that both hosts share")})
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess(t), Steps: steps})
 	labtest.MustRun(t, g, "alpha")
 	labtest.MustRun(t, rooted, "alpha")

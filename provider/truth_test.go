@@ -22,6 +22,7 @@ type answers struct {
 	plan    migration.Plan
 	outcome migration.Outcome
 	err     error
+	asked   *migration.Request // for what Migrate was asked last
 }
 
 func (a answers) Hosts() []string { return []string{"alpha", "beta", "gamma"} }
@@ -29,7 +30,10 @@ func (a answers) Locate(context.Context, migration.GuestRef) (migration.Location
 	return a.outcome.Location, a.err
 }
 func (a answers) Plan(context.Context, migration.Request) (migration.Plan, error) { return a.plan, nil }
-func (a answers) Migrate(context.Context, migration.Request) (migration.Outcome, error) {
+func (a answers) Migrate(_ context.Context, req migration.Request) (migration.Outcome, error) {
+	if a.asked != nil {
+		*a.asked = req
+	}
 	return a.outcome, a.err
 }
 
@@ -57,6 +61,8 @@ func TestStateSaysWhereTheGuestIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var schema resource.SchemaResponse
+			var asked migration.Request
+			c.fleet.asked = &asked
 			r := &domainResource{reach: &reach{fleet: c.fleet}}
 			r.Schema(ctx, resource.SchemaRequest{}, &schema)
 			prior := domainModel{
@@ -77,6 +83,9 @@ func TestStateSaysWhereTheGuestIs(t *testing.T) {
 			r.Update(ctx, req, &resp)
 			if resp.Diagnostics.HasError() != c.failed {
 				t.Fatalf("diagnostics %v", resp.Diagnostics)
+			}
+			if !c.failed && asked.From != "alpha" {
+				t.Errorf("the engine was not told that the guest is to be found on alpha: %+v", asked)
 			}
 			var after domainModel
 			report(t, resp.State.Get(ctx, &after))
