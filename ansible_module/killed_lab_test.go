@@ -20,6 +20,7 @@ func slowly(l *lab.Lab, g *lab.Guest) vars {
 // mustBeBroughtHome runs the same task again, after a controller died: it goes on from what that left.
 func mustBeBroughtHome(t *testing.T, g *lab.Guest) {
 	t.Helper()
+	labtest.SkipIfQEMUAborted(t, g)
 	r := playOne(t, moveVars(labtest.Lab(t), g, "beta", nil))
 	if r.Failed || r.Host != "beta" {
 		t.Errorf("the next run returned %+v", r)

@@ -34,6 +34,7 @@ func TestCLIKilledApplyIsPickedUp(t *testing.T) {
 			if err := apply.Wait(); err == nil {
 				t.Fatal("terraform ended well although it was killed")
 			}
+			labtest.SkipIfQEMUAborted(t, g)
 			w.must("apply", "-auto-approve", "-no-color")
 			labtest.MustRun(t, g, "beta")
 			if host := w.state()["host"]; host != "beta" {

@@ -31,6 +31,7 @@ const (
 	PausedPostCopyFailed = 13
 
 	ShutOffDestroyed = 2
+	ShutOffCrashed   = 3
 	ShutOffMigrated  = 4
 	ShutOffFailed    = 6
 )
@@ -94,6 +95,12 @@ func (s State) Incoming() bool { return s == State{StatePaused, PausedStartingUp
 
 // Arrived: the guest runs here because it came by migration.
 func (s State) Arrived() bool { return s == State{StateRunning, RunningMigrated} }
+
+// Died: the domain is shut off here because its QEMU crashed or could not start, and not because anybody
+// wanted it so.
+func (s State) Died() bool {
+	return s == State{StateShutOff, ShutOffCrashed} || s == State{StateShutOff, ShutOffFailed}
+}
 
 // Left: the domain is shut off here because the guest went away by migration.
 func (s State) Left() bool { return s == State{StateShutOff, ShutOffMigrated} }

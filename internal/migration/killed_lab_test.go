@@ -33,6 +33,7 @@ func TestKilledControllerLeavesAGuestThatTheNextRunBringsHome(t *testing.T) {
 				c := startChild(t, childOrder{Hosts: labHosts(l, lab.TLS), Guest: g.Name, Host: "beta", Options: Options{Control: control}, Stop: point})
 				c.await(t, point)
 				c.kill()
+				labtest.SkipIfQEMUAborted(t, g)
 				o, err := labFleet(t, l).Migrate(labtest.Context(t, 2*time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
 				if err != nil {
 					t.Fatal(err)

@@ -19,6 +19,10 @@ func decideOffline(p *Plan, fa facts, block blocker) {
 		block("both_defined", "look which of the two is the right one, and remove the other: virsh undefine",
 			"guest %q is shut off, and both %q and %q have a definition of it", g.ID.Name, from, to)
 	}
+	if g.State.Died() {
+		block("died", fmt.Sprintf("its QEMU's last words are in /var/log/libvirt/qemu/%s.log on %s; start it there, and shut it down if that is how it is to be moved", g.ID.Name, from),
+			"guest %q does not run because its QEMU died: %s", g.ID.Name, g.State)
+	}
 	if g.HasManagedSave {
 		block("managed_save", "start the guest, or give the saved state up: virsh managedsave-remove", "guest %q has its state saved in a file of host %q, which does not travel", g.ID.Name, from)
 	}

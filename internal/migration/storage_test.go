@@ -153,6 +153,7 @@ func TestDecideShutOff(t *testing.T) {
 		t.Errorf("warnings %q", p.Warnings)
 	}
 	for id, fa := range map[string]facts{
+		"died":         off(func(fa *facts) { fa.guest.State = host.State{State: host.StateShutOff, Reason: host.ShutOffCrashed} }),
 		"both_defined": off(func(fa *facts) { fa.leftover = true }),
 		"managed_save": off(func(fa *facts) { fa.guest.HasManagedSave = true }),
 		"tpm":          off(func(fa *facts) { fa.guest.TPM = true }),
