@@ -34,8 +34,11 @@ func (f *Fleet) openPage(uuid string) (*page, error) {
 // did; what it could not do is an error, and the entry stays.
 func (f *Fleet) settleEntry(ctx context.Context, v view, p *page) (notes []string, err error) {
 	entry, interrupted := p.read()
-	if !interrupted || v.situation != sitSettled && v.situation != sitShutOff {
+	if !interrupted {
 		return nil, p.erase()
+	}
+	if v.situation != sitSettled && v.situation != sitShutOff {
+		return nil, nil // nothing can be judged while it moves
 	}
 	fail := func(err error, hint string) ([]string, error) {
 		words, at := v.where()
