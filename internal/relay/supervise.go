@@ -1,0 +1,221 @@
+package relay
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A relay that root started does not stay root. This process makes the sockets' directory, starts the
+// relay proper as a user that nobody else is, passes the control channel on, and removes the directory at
+// the end. It touches no byte from the network.
+
+// The users that relays become: above what systemd gives to containers and to services of its own, and
+// below what it leaves to foreign systems (https://systemd.io/UIDS-GIDS/).
+const (
+	firstUser = 0x70000000
+	users     = 1 << 24
+)
+
+// child is the argument that makes this program the relay below a supervisor.
+const child = "below-supervisor"
+
+// daemonFD is where the child finds its connection to libvirtd, if it has one.
+const daemonFD = 3
+
+func supervise(settings Settings, commands <-chan command, tell func(event)) error {
+	sweep(DirectoryParent)
+	user, err := rand.Int(rand.Reader, big.NewInt(users))
+	if err != nil {
+		return err
+	}
+	id := firstUser + int(user.Int64())
+	directory, release, err := makeDirectory(DirectoryParent, settings.QEMUUID, id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	settings.Directory = directory
+
+	cmd := exec.Command("/proc/self/exe", child)
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}}
+	if len(settings.DaemonSockets) > 0 {
+		// libvirtd takes root at its word, and the child is nobody.
+		conn, err := dialFirst(settings.DaemonSockets)
+		if err != nil {
+			return err
+		}
+		file, err := conn.File()
+		_ = conn.Close()
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		cmd.ExtraFiles = []*os.File{file}
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the relay as user %d: %w", id, err)
+	}
+	go passCommands(in, settings, commands)
+	passEvents(out, tell)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("the relay ended: %w", err)
+	}
+	return nil
+}
+
+// passCommands tells the child what the controller says. Its end of the pipe closes only with this process:
+// that the control channel ended is a command of its own.
+func passCommands(in io.Writer, settings Settings, commands <-chan command) {
+	e := json.NewEncoder(in)
+	_ = e.Encode(command{Command: commandSettings, Settings: &settings})
+	for c := range commands {
+		if c.Settings == nil {
+			_ = e.Encode(c)
+		}
+	}
+	_ = e.Encode(command{Command: commandOrphaned})
+}
+
+// passEvents tells the controller what the child says, until it ends.
+func passEvents(out io.Reader, tell func(event)) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(make([]byte, 0, 4<<10), 64<<10)
+	for lines.Scan() {
+		var ev event
+		if json.Unmarshal(lines.Bytes(), &ev) == nil && ev.Event != eventHello {
+			tell(ev)
+		}
+	}
+}
+
+// ServeChild is the life of the relay below a supervisor. The end of in means that the supervisor is gone.
+func ServeChild(in io.Reader, out io.Writer) error {
+	if err := harden(); err != nil {
+		return err
+	}
+	commands := readCommands(in)
+	tell, flush := teller(out)
+	defer flush()
+	settings, err := firstSettings(commands)
+	if err != nil {
+		return err
+	}
+	var daemon *net.UnixConn
+	if len(settings.DaemonSockets) > 0 {
+		file := os.NewFile(daemonFD, "libvirtd")
+		conn, err := net.FileConn(file)
+		_ = file.Close()
+		if err != nil {
+			return err
+		}
+		unixConn, ok := conn.(*net.UnixConn)
+		if !ok {
+			return errors.New("the connection to libvirtd is no UNIX socket")
+		}
+		daemon = unixConn
+	}
+	alive := make(chan command)
+	go func() {
+		defer os.Exit(1) // without a supervisor nobody tidies up: let the sockets close at once
+		for c := range commands {
+			alive <- c
+		}
+	}()
+	if err := serve(settings, daemon, alive, tell); err != nil {
+		tell(event{Event: eventFailed, Text: err.Error()})
+	}
+	return nil
+}
+
+// makeDirectory makes one that only root, QEMU's user and the relay's group can enter. The lock in it shows
+// that its maker lives.
+func makeDirectory(parent string, qemu, group int) (string, func(), error) {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", nil, err
+	}
+	dir := filepath.Join(parent, directoryPrefix+hex.EncodeToString(random[:]))
+	unlocked := filepath.Join(parent, "."+filepath.Base(dir)) // where no sweep finds it
+	if err := os.Mkdir(unlocked, 0o700); err != nil {
+		return "", nil, err
+	}
+	lock, err := lockDirectory(unlocked)
+	if err == nil {
+		if err = os.Chown(unlocked, qemu, group); err == nil {
+			if err = os.Chmod(unlocked, 0o770); err == nil {
+				err = os.Rename(unlocked, dir)
+			}
+		}
+	}
+	if err != nil {
+		_ = os.RemoveAll(unlocked)
+		return "", nil, err
+	}
+	return dir, func() {
+		_ = os.RemoveAll(dir)
+		_ = lock.Close()
+	}, nil
+}
+
+// lockDirectory holds a lock on the directory itself for as long as the file is open.
+func lockDirectory(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sweep removes the directories of supervisors that were killed.
+func sweep(parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		random, ours := strings.CutPrefix(e.Name(), directoryPrefix)
+		if _, err := hex.DecodeString(random); !e.IsDir() || !ours || len(random) != 16 || err != nil {
+			continue
+		}
+		dir := filepath.Join(parent, e.Name())
+		if lock, err := lockDirectory(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			_ = lock.Close()
+		}
+	}
+}
+
+// Sweep removes what killed relays of root left on this host.
+func Sweep() { sweep(DirectoryParent) }
+
+// Child is the program's argument that makes it the relay below a supervisor.
+const Child = child
