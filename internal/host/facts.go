@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -42,11 +44,13 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	var c struct {
 		UUID string `xml:"host>uuid"`
 		Arch string `xml:"host>cpu>arch"`
+		secModels
 	}
 	if err := xml.Unmarshal([]byte(caps), &c); err != nil {
 		return Facts{}, &Error{Host: h.cfg.Name, Call: "read the capabilities", Err: err}
 	}
 	f.UUID, f.Arch = c.UUID, c.Arch
+	f.QEMUUser = c.user()
 
 	free, err := ask(ctx, h, "ask for free memory", callLimit, (*libvirt.Libvirt).NodeGetFreeMemory)
 	if err != nil && !notSupported(err) {
@@ -154,3 +158,31 @@ func (h *Host) cpuCount(ctx context.Context) (int, error) {
 
 // notSupported says that a daemon or driver does not have the call at all.
 func notSupported(err error) bool { return Code(err) == CodeNotSupported }
+
+// secModels are the host's security drivers, as its capabilities list them.
+type secModels struct {
+	Models []struct {
+		Model  string `xml:"model"`
+		Labels []struct {
+			Type string `xml:"type,attr"`
+			Text string `xml:",chardata"`
+		} `xml:"baselabel"`
+	} `xml:"host>secmodel"`
+}
+
+// user reads the label of the DAC driver, +UID:+GID, which is as whom libvirt starts QEMU unless a domain
+// says otherwise: https://libvirt.org/formatcaps.html
+func (s secModels) user() *User {
+	for _, m := range s.Models {
+		if m.Model != "dac" {
+			continue
+		}
+		for _, l := range m.Labels {
+			var u User
+			if n, err := fmt.Sscanf(strings.TrimSpace(l.Text), "+%d:+%d", &u.UID, &u.GID); n == 2 && err == nil && u.UID >= 0 && u.GID >= 0 {
+				return &u
+			}
+		}
+	}
+	return nil
+}

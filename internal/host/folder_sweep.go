@@ -71,10 +71,14 @@ func (h *Host) SweepFolders(ctx context.Context) ([]string, error) {
 	var gone []string
 	var problems []error
 	for _, p := range pools {
-		if !p.Active || p.Type != "dir" || !leftBehind(p.Name, machine(), alive) {
+		if p.Type != "dir" || !leftBehind(p.Name, machine(), alive) {
 			continue
 		}
-		if err := h.dropPool(ctx, p.Name); err != nil && Code(err) != CodeNoPool {
+		drop := h.dropPool
+		if !p.Active {
+			drop = h.dropFolder // a private one is never started
+		}
+		if err := drop(ctx, p.Name); err != nil && Code(err) != CodeNoPool {
 			problems = append(problems, err)
 			continue
 		}

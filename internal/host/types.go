@@ -37,12 +37,17 @@ type Facts struct {
 	MemoryBytes                       uint64
 	// FreeMemoryBytes is the host's free memory without caches.
 	FreeMemoryBytes uint64
+	// QEMUUser is as whom libvirt starts QEMU, nil where the daemon does not say.
+	QEMUUser *User
 	// ControlEncrypted says whether the controller's connection to the daemon cannot be read on the
 	// way: tls, ssh, or a UNIX socket.
 	ControlEncrypted bool
 	// RoundTrip is the time one small call to the daemon took, the least of a few.
 	RoundTrip time.Duration
 }
+
+// User is a user and a group of a host, by their numbers.
+type User struct{ UID, GID int }
 
 // Version is libvirt's number for a version: major*1000000 + minor*1000 + release.
 type Version uint64

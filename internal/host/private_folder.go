@@ -1,0 +1,75 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// PrivateFolder is a directory that the daemon made for us, with an owner of our choice, for a login that
+// may not make it itself. To the daemon it is the target of a storage pool that is never started.
+type PrivateFolder struct {
+	host *Host
+	pool string
+	dir  string
+}
+
+// PrivateFolder makes a directory that only owner can enter.
+func (h *Host) PrivateFolder(ctx context.Context, dir string, owner, group int) (*PrivateFolder, error) {
+	const what = "make a private folder"
+	pool, err := newPoolName()
+	if err != nil {
+		return nil, &Error{Host: h.cfg.Name, Call: what, Err: err}
+	}
+	f := &PrivateFolder{host: h, pool: pool, dir: dir}
+	text, err := (&libvirtxml.StoragePool{Type: "dir", Name: f.pool, Target: &libvirtxml.StoragePoolTarget{
+		Path:        f.dir,
+		Permissions: &libvirtxml.StoragePoolTargetPermissions{Owner: strconv.Itoa(owner), Group: strconv.Itoa(group), Mode: "0700"},
+	}}).Marshal()
+	if err != nil {
+		return nil, &Error{Host: h.cfg.Name, Call: what, Err: err}
+	}
+	_, err = ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+		p, err := l.StoragePoolDefineXML(text, 0)
+		if err == nil {
+			err = l.StoragePoolBuild(p, 0)
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		_ = f.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return f, nil
+}
+
+// Path is the directory.
+func (f *PrivateFolder) Path() string { return f.dir }
+
+// Close removes the directory, which must be empty, and the daemon's note of it. It may be called again.
+func (f *PrivateFolder) Close(ctx context.Context) error { return f.host.dropFolder(ctx, f.pool) }
+
+// dropFolder removes what PrivateFolder made.
+func (h *Host) dropFolder(ctx context.Context, name string) error {
+	_, err := ask(ctx, h, "remove a private folder", callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+		p, err := l.StoragePoolLookupByName(name)
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err := l.StoragePoolDelete(p, 0); err != nil && !strings.Contains(err.Error(), "No such file or directory") {
+			return struct{}{}, err // not empty yet; the pool stays as the note of it
+		}
+		return struct{}{}, l.StoragePoolUndefine(p)
+	})
+	if Code(err) == CodeNoPool {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("storage pool %s: %w", name, err)
+	}
+	return nil
+}
