@@ -36,6 +36,8 @@ var notZero = map[string]string{
 	"timeout_seconds":                fmt.Sprintf("1 to %d", maxTimeoutSeconds),
 	"max_migrations_per_host":        fmt.Sprintf("1 to %d", migration.MaxMigrationsPerHost),
 	"migration.parallel_connections": fmt.Sprintf("1 to %d", migration.MaxParallelConnections),
+	"migration.reconnect_seconds":    fmt.Sprintf("1 to %d", migration.MaxReconnectSeconds),
+	"migration.chunk_kib":            fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
 	"migration.max_downtime_ms":      fmt.Sprintf("1 to %d", migration.MaxMaxDowntimeMS),
 }
 

@@ -157,7 +157,7 @@ func TestModuleIsSmallEnoughToBeCopiedForEveryTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if limit := int64(12 << 20); st.Size() > limit {
+	if limit := int64(16 << 20); st.Size() > limit {
 		t.Errorf("the module has %d bytes, more than %d", st.Size(), limit)
 	}
 	t.Logf("the module has %d bytes", st.Size())

@@ -22,6 +22,7 @@ func TestImportGraph(t *testing.T) {
 		{"./host/...", []string{"github.com/hashicorp/terraform-plugin", module + "internal/migration", module + "internal/lab", module + "provider", module + "ansible_module"}, "a host knows nothing above it"},
 		{"../provider/...", []string{module + "internal/lab", module + "ansible_module"}, "no lab in a shipped binary, and the faces do not know each other"},
 		{"../ansible_module", []string{module + "internal/lab", module + "provider", "github.com/hashicorp/terraform-plugin"}, "no lab in a shipped binary, and the faces do not know each other"},
+		{"./relay/...", []string{"github.com/digitalocean/go-libvirt", "libvirt.org/", "golang.org/x/crypto/ssh", module + "internal/migration", module + "internal/host", module + "internal/lab"}, "the relay knows bytes and no libvirt"},
 		{"./lab/...", []string{module + "internal/migration", module + "provider", module + "ansible_module"}, "the lab is an independent witness"},
 	} {
 		deps := dependencies(t, rule.packages)
@@ -40,7 +41,7 @@ func TestImportGraph(t *testing.T) {
 
 // TestNoCgo: the shipped binaries are static.
 func TestNoCgo(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", "../provider", "../ansible_module").Output()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", "../provider", "../ansible_module", "./relay/cmd").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

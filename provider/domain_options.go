@@ -20,7 +20,7 @@ func migrationAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"transport": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Transports)...)},
-			MarkdownDescription: "How guest memory travels: `auto` (default) is the fastest encrypted transport that both hosts can do; `tls` is QEMU's own TLS; " +
+			MarkdownDescription: "How guest memory travels: `auto` (default) is the fastest encrypted transport that both hosts can do; `relay` goes through two relay processes, brought over SSH, with TLS 1.3 between them; `tls` is QEMU's own TLS; " +
 				"`tunnel` goes through the connection of the two libvirt daemons, is always `peer_to_peer`, and is as encrypted as their `peer_uri`; `plain` is unencrypted, and refused unless `allow_plain` is true.",
 		},
 		"allow_plain": schema.BoolAttribute{
@@ -34,7 +34,7 @@ func migrationAttributes() map[string]schema.Attribute {
 		},
 		"parallel_connections": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxParallelConnections)},
-			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d; `tls` needs at least 2. Default: %d for `tls`, 1 for `plain`.", migration.MaxParallelConnections, migration.DefaultParallelConnections),
+			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d (over the relay %d); `tls` needs at least 2. Default: %d for `tls`, 1 otherwise.", migration.MaxParallelConnections, migration.MaxRelayConnections, migration.DefaultParallelConnections),
 		},
 		"bandwidth_mib_per_second": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxBandwidthMiBPerSecond)},
@@ -43,6 +43,22 @@ func migrationAttributes() map[string]schema.Attribute {
 		"max_downtime_ms": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
 			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
+		},
+		"acknowledge": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Acknowledges)...)},
+			MarkdownDescription: "When the relay may send the next chunk: with `window` (default) chunks follow one another and are acknowledged on their own time; with `each` every chunk waits for its reply, which is slower the longer the way is.",
+		},
+		"compression": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Compressions)...)},
+			MarkdownDescription: "What the relay does to chunks before it encrypts them: `none` (default) or `zstd`, which is worth its CPU time where the network is slow.",
+		},
+		"reconnect_seconds": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxReconnectSeconds)},
+			MarkdownDescription: fmt.Sprintf("Seconds for which a broken connection between the relays may be missing before the migration fails, 1 to %d. Default: %d.", migration.MaxReconnectSeconds, migration.DefaultReconnectSeconds),
+		},
+		"chunk_kib": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(migration.MinChunkKiB, migration.MaxChunkKiB)},
+			MarkdownDescription: fmt.Sprintf("Size of the relay's chunks in KiB, %d to %d. Default: %d.", migration.MinChunkKiB, migration.MaxChunkKiB, migration.DefaultChunkKiB),
 		},
 		"storage": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Storages)...)},
@@ -80,6 +96,10 @@ type optionsModel struct {
 	ParallelConnections   types.Int64  `tfsdk:"parallel_connections"`
 	BandwidthMiBPerSecond types.Int64  `tfsdk:"bandwidth_mib_per_second"`
 	MaxDowntimeMS         types.Int64  `tfsdk:"max_downtime_ms"`
+	Acknowledge           types.String `tfsdk:"acknowledge"`
+	Compression           types.String `tfsdk:"compression"`
+	ReconnectSeconds      types.Int64  `tfsdk:"reconnect_seconds"`
+	ChunkKiB              types.Int64  `tfsdk:"chunk_kib"`
 	Storage               types.String `tfsdk:"storage"`
 	MigrateDisks          types.List   `tfsdk:"migrate_disks"`
 	AssumeSharedDisks     types.List   `tfsdk:"assume_shared_disks"`
@@ -96,6 +116,10 @@ func (m optionsModel) options() migration.Options {
 		ParallelConnections:   int(m.ParallelConnections.ValueInt64()),
 		BandwidthMiBPerSecond: uint64(max(0, m.BandwidthMiBPerSecond.ValueInt64())),
 		MaxDowntimeMS:         m.MaxDowntimeMS.ValueInt64(),
+		Acknowledge:           migration.Acknowledge(m.Acknowledge.ValueString()),
+		Compression:           migration.Compression(m.Compression.ValueString()),
+		ReconnectSeconds:      m.ReconnectSeconds.ValueInt64(),
+		ChunkKiB:              int(m.ChunkKiB.ValueInt64()),
 		Storage:               migration.Storage(m.Storage.ValueString()),
 		MigrateDisks:          listed(m.MigrateDisks),
 		AssumeSharedDisks:     listed(m.AssumeSharedDisks),

@@ -25,13 +25,13 @@ func TestHostsAreReadWhole(t *testing.T) {
 		"full": {
 			"uri": types.StringValue("qemu+tls://full/system"), "migration_address": types.StringValue("10.0.0.1"), "tls_destination": types.StringValue("full.example"),
 			"peer_uri": types.StringValue("qemu+tls://full.example/system"), "allow_plain_control": types.StringValue("true"),
-			"tls_certificates_dir": types.StringValue("/etc/pki/other"),
+			"tls_certificates_dir": types.StringValue("/etc/pki/other"), "relay_ports": types.StringValue("1-2"), "relay_program": types.StringValue("/r"),
 		},
 		"bare": {"uri": types.StringValue("qemu:///system"), "migration_address": types.StringNull()},
 	}))
 	report(t, diags)
 	want := map[string]migration.HostConfig{
-		"full": {URI: "qemu+tls://full/system", MigrationAddress: "10.0.0.1", TLSDestination: "full.example", PeerURI: "qemu+tls://full.example/system", AllowPlainControl: true, TLSCertificatesDir: "/etc/pki/other"},
+		"full": {URI: "qemu+tls://full/system", MigrationAddress: "10.0.0.1", TLSDestination: "full.example", PeerURI: "qemu+tls://full.example/system", AllowPlainControl: true, TLSCertificatesDir: "/etc/pki/other", RelayPorts: "1-2", RelayProgram: "/r"},
 		"bare": {URI: "qemu:///system"},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -38,6 +38,8 @@ const hostsDescription = "The libvirt hosts between which guests move, by a name
 	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +
 	"  - `tls_destination`: name in this host's QEMU certificate. Default: `migration_address`.\n" +
 	"  - `tls_certificates_dir`: folder of QEMU's certificates on this host, where its qemu.conf names another than `/etc/pki/qemu`; they are only looked at, to say beforehand whether `tls` can work.\n" +
-	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; needed by `control = \"peer_to_peer\"` and `transport = \"tunnel\"`, whose memory is as encrypted as this connection. " +
+	"  - `relay_ports`: range of ports, such as `49152-49215` (default), of which the relay listens on one, at `migration_address`, while a guest comes to this host.\n" +
+	"  - `relay_program`: absolute path of a relay that is installed on this host; needed only where the login may not run what is brought to its home.\n" +
+	"  - `peer_uri`: libvirt URI by which the other hosts' daemons log in to this one; needed by `control = \"peer_to_peer\"`, except over the relay, and `transport = \"tunnel\"`, whose memory is as encrypted as this connection. " +
 	"Default: `uri` without its parameters, unless that is a UNIX socket.\n" +
 	"  - `allow_plain_control`: `true` permits unencrypted connections (`qemu+tcp`) to this host's daemon beyond loopback; whoever can reach that port controls the host. Default: `false`."

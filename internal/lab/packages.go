@@ -30,6 +30,9 @@ var needs = []Need{
 	{"mkfs.ext4", "e2fsprogs"},
 	{"nsenter", "util-linux"},
 	{faketimeLibrary, "libfaketime"},
+	{"qemu-aarch64-static", "qemu-user-static"}, // runs the other architecture's relay
+	{"gcc", "gcc"},                              // which the race detector needs, and libc's headers
+	{"/usr/include/stdio.h", "libc6-dev"},
 }
 
 // missing names the packages whose programs are not there.

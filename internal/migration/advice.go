@@ -49,7 +49,7 @@ var handshakes = []string{
 	"Unable to access credentials", "Unable to import", "Certificate does not match the hostname",
 	"The certificate is not trusted", "The certificate hasn't got a known issuer", "The certificate has been revoked",
 	"certificate has expired", "certificate is not yet active", "certificate is expired", "No certificate was found",
-	"TLS handshake failed", "unable to connect to server", "Failed to connect to", "Cannot load CA certificate", "Cannot load certificate",
+	"TLS handshake failed", "Failed to bind socket to", "unable to connect to server", "Failed to connect to", "Cannot load CA certificate", "Cannot load certificate",
 }
 
 // beforeMemory says whether a failure is one that only comes before a byte of the guest was sent.

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
@@ -34,6 +35,11 @@ type daemon interface {
 	Volume(ctx context.Context, path string) (host.Volume, error)
 	DiskUsers(ctx context.Context, path string) ([]host.DomainID, error)
 	Folder(ctx context.Context, dir string, create bool) (folder, error)
+	// CanRun says why no program of ours can be run on the host; nil where nothing speaks against it.
+	CanRun(ctx context.Context) error
+	Run(ctx context.Context, p host.Program) (io.ReadWriteCloser, error)
+	PrivateFolder(ctx context.Context, dir string, owner, group int) (privateFolder, error)
+	DaemonSockets() []string
 	SweepFolders(ctx context.Context) ([]string, error)
 	Session(ctx context.Context) (session, error)
 	Close() error
@@ -82,6 +88,22 @@ func (r realDaemon) Files(ctx context.Context) (publicFiles, error) {
 
 func (r realDaemon) Folder(ctx context.Context, dir string, create bool) (folder, error) {
 	f, err := r.Host.Folder(ctx, dir, create)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (r realDaemon) Run(ctx context.Context, p host.Program) (io.ReadWriteCloser, error) {
+	process, err := r.Host.Run(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return process, nil
+}
+
+func (r realDaemon) PrivateFolder(ctx context.Context, dir string, owner, group int) (privateFolder, error) {
+	f, err := r.Host.PrivateFolder(ctx, dir, owner, group)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,10 @@ func decide(o Options, fa facts) Plan {
 	if r.paused = fa.guest.State.PausedByUser(); r.paused {
 		r.flags |= host.FlagPaused
 	}
-	if p.Transport != TransportTunnel { // a tunnel has no address of its own, and libvirt refuses one
+	switch p.Transport {
+	case TransportTunnel: // it has no address of its own, and libvirt refuses one
+	case TransportRelay: // its sockets are named when they are made
+	default:
 		r.params.MigrateURI = migrateURI(fa.destination.cfg.migrationAddress())
 	}
 	r.params.DestinationName = fa.guest.ID.Name
@@ -167,8 +170,9 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 // decideControl says who drives. Under controller the blackout contains one round trip of this machine.
 func decideControl(p *Plan, o Options, fa facts, block blocker) {
 	p.recipe.peerURI = fa.destination.cfg.peerURI()
-	noPeer, tunnel := "", p.Transport == TransportTunnel
+	noPeer, tunnel, relayed := "", p.Transport == TransportTunnel, p.Transport == TransportRelay
 	switch {
+	case relayed: // it carries what the daemons say to one another
 	case p.recipe.peerURI == "":
 		noPeer = fmt.Sprintf("no peer_uri says how %s logs in to %s", fa.source.key, fa.destination.key)
 	case strings.HasPrefix(p.recipe.peerURI, "qemu+tcp:") && !fa.destination.cfg.AllowPlainControl:
@@ -194,7 +198,7 @@ func decideControl(p *Plan, o Options, fa facts, block blocker) {
 	default:
 		p.Control, p.ControlReason = ControlController, measured
 	}
-	if p.Control == ControlPeerToPeer {
+	if p.Control == ControlPeerToPeer && !relayed {
 		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that libvirtd on %s can log in to %s", fa.source.key, p.recipe.peerURI))
 	}
 }

@@ -23,6 +23,9 @@
 //	   │                                      │
 //	 QEMU ═══════ guest memory (transport) ══> QEMU
 //
+// Over the transport relay two processes of package relay stand between the QEMUs. The run starts them before
+// libvirt hears of the move, owns them, and ends them when the outcome is known.
+//
 // # Invariants
 //
 //  1. Never two running copies of a guest, and never none unless the guest itself had stopped. The

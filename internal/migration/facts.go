@@ -33,6 +33,8 @@ type hostFacts struct {
 	host.Facts
 	// certificates are QEMU's; nil when nobody could look.
 	certificates *certificates
+	// cannotRun says why no program of ours can be run there, "" when nothing is known to speak against it.
+	cannotRun string
 }
 
 // inspect asks source and destination for the facts. Unlike locate, it needs answers of both.
@@ -92,6 +94,17 @@ func (f *Fleet) lookAtBoth(ctx context.Context, fa *facts, fresh bool) {
 
 func (f *Fleet) hostFacts(ctx context.Context, key string) (hostFacts, error) {
 	m := f.members[key]
-	_, known, err := m.reach(ctx, true)
-	return hostFacts{key: key, cfg: m.cfg, Facts: known}, err
+	d, known, err := m.reach(ctx, true)
+	if err != nil {
+		return hostFacts{}, err
+	}
+	return hostFacts{key: key, cfg: m.cfg, Facts: known, cannotRun: reasonAgainst(d.CanRun(ctx))}, nil
+}
+
+// reasonAgainst is an error's text, or "".
+func reasonAgainst(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

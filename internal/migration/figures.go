@@ -13,6 +13,7 @@ import (
 type figures struct {
 	sourceCPU, destinationCPU       *CPU
 	sourceCPUErr, destinationCPUErr error
+	relay                           relayFigures
 }
 
 // readCompleted fetches the job's statistics from the destination; the source forgets them with the
@@ -40,6 +41,7 @@ func (r *run) result(fig figures) *Result {
 	r.durations(res, miss)
 	r.jobFigures(res, miss)
 	r.diskFigures(res, miss)
+	r.relayResult(res, fig.relay, miss)
 	for _, h := range []struct {
 		field string
 		cpu   *CPU

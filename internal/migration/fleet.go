@@ -33,6 +33,12 @@ type HostConfig struct {
 	// PeerURI is the libvirt URI by which the other hosts' daemons log in to this one; default: URI,
 	// without the parameters that only mean something on the controller, where it is not a UNIX socket.
 	PeerURI string `json:"peer_uri"`
+	// RelayPorts is the range of ports of which the relay takes one where guests come to this host; default:
+	// DefaultRelayPorts.
+	RelayPorts string `json:"relay_ports"`
+	// RelayProgram is the absolute path of a relay that is installed on the host, for logins that may not run
+	// what is brought to them.
+	RelayProgram string `json:"relay_program"`
 	// AllowPlainControl permits an unencrypted connection (tcp) beyond loopback.
 	AllowPlainControl bool `json:"allow_plain_control"`
 }
@@ -120,6 +126,12 @@ func (h HostConfig) validate(key string) error {
 	}
 	if h.TLSCertificatesDir != "" && !path.IsAbs(h.TLSCertificatesDir) {
 		return fmt.Errorf("host %q: tls_certificates_dir %q is not an absolute path", key, h.TLSCertificatesDir)
+	}
+	if _, _, err := parsePorts(h.relayPorts()); err != nil {
+		return fmt.Errorf("host %q: relay_ports: %w", key, err)
+	}
+	if err := host.CheckInstalled(h.RelayProgram); err != nil {
+		return fmt.Errorf("host %q: relay_program: %w", key, err)
 	}
 	if strings.HasPrefix(h.MigrationAddress, "[") || strings.Count(h.MigrationAddress, ":") == 1 {
 		return fmt.Errorf("host %q: migration_address %q must be a bare name or IP address, without port or brackets", key, h.MigrationAddress)

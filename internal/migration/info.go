@@ -109,7 +109,7 @@ func (f *Fleet) HostInfo(ctx context.Context, key string) (HostInfo, error) {
 	if err != nil {
 		return fail(err)
 	}
-	h := hostFacts{key: key, cfg: m.cfg, Facts: known}
+	h := hostFacts{key: key, cfg: m.cfg, Facts: known, cannotRun: reasonAgainst(d.CanRun(ctx))}
 	info := HostInfo{
 		Key: key, URI: withoutParameters(m.cfg.URI), Hostname: known.Hostname, UUID: known.UUID,
 		LibvirtVersion: known.LibvirtVersion.String(), HypervisorVersion: known.HypervisorVersion.String(),

@@ -29,6 +29,7 @@ func TestKilledControllerLeavesAGuestThatTheNextRunBringsHome(t *testing.T) {
 	for control, points := range killPoints {
 		for _, point := range points {
 			t.Run(string(control)+"_"+strings.ReplaceAll(point, " ", "_"), func(t *testing.T) {
+				t.Parallel()
 				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 4, Disk: true, NIC: true, Autostart: true})
 				c := startChild(t, childOrder{Hosts: labHosts(l, lab.TLS), Guest: g.Name, Host: "beta", Options: Options{Control: control}, Stop: point})
 				c.await(t, point)

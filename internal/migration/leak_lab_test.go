@@ -61,7 +61,7 @@ func listenOn(t *testing.T, h *lab.Host, marker []byte) (heard func() bool) {
 func TestNothingOfTheGuestIsReadableOnTheWay(t *testing.T) {
 	l := labtest.Lab(t)
 	alpha := l.Host("alpha")
-	for transport, clear := range map[Transport]bool{TransportTLS: false, TransportTunnel: false, TransportPlain: true} {
+	for transport, clear := range map[Transport]bool{TransportRelay: false, TransportTLS: false, TransportTunnel: false, TransportPlain: true} {
 		t.Run(string(transport), func(t *testing.T) {
 			inMemory := fmt.Sprintf("memory-%d-of-the-guest", time.Now().UnixNano())
 			onDisk := []byte(fmt.Sprintf("disk-%d-of-the-guest!", time.Now().UnixNano()))
@@ -77,7 +77,11 @@ func TestNothingOfTheGuestIsReadableOnTheWay(t *testing.T) {
 			}
 			g := labtest.Guest(t, config)
 			memory, disk := listenOn(t, alpha, []byte(inMemory)), listenOn(t, alpha, onDisk)
-			_, err := labFleet(t, l).Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: options})
+			fleet := labFleet(t, l)
+			if transport == TransportRelay {
+				fleet = labFleet(t, l, relayHosts(l, "root"))
+			}
+			_, err := fleet.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: options})
 			if heard := memory(); heard != clear {
 				t.Errorf("the memory's marker was heard: %v", heard)
 			}

@@ -17,6 +17,7 @@ func TestMoveByEveryTransportAndControl(t *testing.T) {
 	for _, transport := range []Transport{TransportTLS, TransportPlain, TransportAuto} {
 		for _, control := range []Control{ControlController, ControlPeerToPeer} {
 			t.Run(string(transport)+"_"+string(control), func(t *testing.T) {
+				t.Parallel()
 				g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 96, DirtyMiBPerSecond: 8, Disk: true, NIC: true, Autostart: true})
 				f := labFleet(t, l)
 				o, err := f.Migrate(labtest.Context(t, time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta",

@@ -25,6 +25,10 @@ func (r *run) mayGoOn(o Options, failure error) (why string, again bool) {
 	if o.withDefaults().Transport != TransportAuto || !errors.As(failure, &e) || e.Host != r.plan.From || r.left.Load() || !r.moments.memoryBegan().IsZero() {
 		return "", false
 	}
+	var relay relayError
+	if errors.As(failure, &relay) {
+		return relay.Error(), true
+	}
 	if stopped, _, _ := r.moments.read(); !stopped.IsZero() || !beforeMemory(e.Err) {
 		return "", false
 	}

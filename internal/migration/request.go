@@ -13,6 +13,9 @@ type Transport string
 const (
 	// TransportAuto is the fastest encrypted transport both hosts can do. It never ends on plain.
 	TransportAuto Transport = "auto"
+	// TransportRelay is QEMU to a relay process of ours to a relay process to QEMU: TLS 1.3 between the two,
+	// nothing installed or configured on the hosts beforehand.
+	TransportRelay Transport = "relay"
 	// TransportPlain is QEMU to QEMU over unencrypted TCP; refused unless AllowPlain.
 	TransportPlain Transport = "plain"
 	// TransportTLS is QEMU to QEMU over QEMU's own TLS, always on parallel connections.
@@ -25,7 +28,7 @@ const (
 )
 
 // Transports lists every value a request may carry, in the order documentation shows them.
-var Transports = []Transport{TransportAuto, TransportTLS, TransportTunnel, TransportPlain}
+var Transports = []Transport{TransportAuto, TransportRelay, TransportTLS, TransportTunnel, TransportPlain}
 
 // Control names who drives a migration.
 type Control string
@@ -118,6 +121,13 @@ type Options struct {
 	BandwidthMiBPerSecond uint64    `json:"bandwidth_mib_per_second"`
 	MaxDowntimeMS         int64     `json:"max_downtime_ms"`
 
+	// Acknowledge, Compression, ReconnectSeconds and ChunkKiB are the relay's: how chunks of ChunkKiB are
+	// acknowledged and compressed, and for how long a broken connection between the relays may be missing.
+	Acknowledge      Acknowledge `json:"acknowledge"`
+	Compression      Compression `json:"compression"`
+	ReconnectSeconds int64       `json:"reconnect_seconds"`
+	ChunkKiB         int         `json:"chunk_kib"`
+
 	Storage Storage `json:"storage"`
 	// MigrateDisks are the target names ("vda") of the disks to copy; nil means every one that is a file
 	// or device of its host and not read-only.
@@ -162,7 +172,7 @@ type Progress struct {
 // Validate checks all that can be checked without a host. It changes nothing.
 func (o Options) Validate() error {
 	switch o.Transport {
-	case "", TransportAuto, TransportTLS, TransportTunnel:
+	case "", TransportAuto, TransportRelay, TransportTLS, TransportTunnel:
 	case TransportPlain:
 		if !o.AllowPlain {
 			return fmt.Errorf("transport %q sends guest memory unencrypted and is refused unless allow_plain is true", o.Transport)
@@ -178,7 +188,7 @@ func (o Options) Validate() error {
 	if o.ParallelConnections < 0 || o.ParallelConnections > MaxParallelConnections {
 		return fmt.Errorf("parallel_connections is %d, but must be 1 to %d", o.ParallelConnections, MaxParallelConnections)
 	}
-	if o.ParallelConnections == 1 && o.Transport != TransportPlain && o.Transport != TransportTunnel {
+	if o.ParallelConnections == 1 && (o.Transport == "" || o.Transport == TransportAuto || o.Transport == TransportTLS) {
 		return fmt.Errorf("parallel_connections is 1, but transport tls needs at least 2: QEMU before 10.1 can crash after 64 GB on one encrypted connection")
 	}
 	if o.BandwidthMiBPerSecond > MaxBandwidthMiBPerSecond {
@@ -188,6 +198,9 @@ func (o Options) Validate() error {
 		return fmt.Errorf("max_downtime_ms is %d, but must be 1 to %d", o.MaxDowntimeMS, MaxMaxDowntimeMS)
 	}
 	if err := o.validateTunnel(); err != nil {
+		return err
+	}
+	if err := o.validateRelay(); err != nil {
 		return err
 	}
 	return o.validateStorage()
@@ -252,6 +265,18 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxDowntimeMS == 0 {
 		o.MaxDowntimeMS = DefaultMaxDowntimeMS
+	}
+	if o.Acknowledge == "" {
+		o.Acknowledge = AcknowledgeWindow
+	}
+	if o.Compression == "" {
+		o.Compression = CompressionNone
+	}
+	if o.ReconnectSeconds == 0 {
+		o.ReconnectSeconds = DefaultReconnectSeconds
+	}
+	if o.ChunkKiB == 0 {
+		o.ChunkKiB = DefaultChunkKiB
 	}
 	if o.Storage == "" {
 		o.Storage = StorageShared

@@ -36,6 +36,14 @@ type Result struct {
 	Iterations               *int64 `json:"iterations"`
 	DirtyBytesPerSecond      *int64 `json:"dirty_bytes_per_second"`
 	ParallelConnections      *int64 `json:"parallel_connections"`
+	// Reconnects is how often a broken connection between the relays was replaced. WireBytes went over the
+	// network between them, both ways. CompressionRatio is what QEMU sent over what was left of it. The
+	// relays' CPU seconds are user and system time of their processes. All are nil for other transports.
+	Reconnects                 *int64   `json:"reconnects"`
+	WireBytes                  *int64   `json:"wire_bytes"`
+	CompressionRatio           *float64 `json:"compression_ratio"`
+	SourceRelayCPUSeconds      *float64 `json:"source_relay_cpu_seconds"`
+	DestinationRelayCPUSeconds *float64 `json:"destination_relay_cpu_seconds"`
 	// Storage is the one asked for; CopiedDisks are the target names of the disks that were copied.
 	Storage     Storage  `json:"storage"`
 	CopiedDisks []string `json:"copied_disks"`

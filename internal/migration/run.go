@@ -34,6 +34,7 @@ type run struct {
 	source, destination daemon
 	src, dst            session
 	moments             moments
+	relays              *relays // nil for the other transports
 	listening           sync.WaitGroup
 
 	// Instants of this machine's monotonic clock; zero when they did not come.
@@ -74,11 +75,16 @@ const (
 // do moves the guest, and returns what both hosts say afterwards together with the figures.
 func (r *run) do(ctx context.Context) (view, *Result, error) {
 	if err := r.connect(ctx); err != nil {
+		r.relays.end(ctx, false)
 		r.closeSessions()
+		if r.src != nil {
+			r.undo(context.WithoutCancel(ctx))
+		}
 		return view{}, nil, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err),
 			Hint: "nothing was changed; try again when both hosts answer"}
 	}
 	if err := r.readyImages(ctx); err != nil {
+		r.relays.end(ctx, false)
 		r.closeSessions()
 		e := &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err)}
 		e.Hint = strings.Join(r.undo(context.WithoutCancel(ctx)), "; ")
@@ -112,6 +118,9 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 	if attempt == nil {
 		r.readCompleted(context.WithoutCancel(ctx))
 	}
+	attempt = r.relays.explain(attempt)
+	// under peer_to_peer daemons that cannot be heard may be going on, and then their way must, too
+	fig.relay = r.relays.end(ctx, r.plan.Control == ControlPeerToPeer && r.sourceLost)
 	r.closeSessions()
 
 	after, err := r.verify(ctx, attempt)
@@ -150,6 +159,12 @@ func (r *run) connect(ctx context.Context) (err error) {
 	}
 	if r.dst, err = r.destination.Session(ctx); err != nil {
 		return err
+	}
+	if r.recipe.relay != nil {
+		if err := r.startRelays(ctx); err != nil {
+			return err
+		}
+		r.moments.paused = r.relays.pause
 	}
 	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
 	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {

@@ -35,6 +35,7 @@ type transportRow struct {
 // transportRows are all transports, fastest encrypted first: auto takes the first that is encrypted and
 // not ruled out.
 var transportRows = []transportRow{
+	relayRow,
 	{
 		name:          TransportTLS,
 		encryption:    func(facts) *Encryption { return &Encryption{Protocol: "TLS (by QEMU)"} },
@@ -155,6 +156,8 @@ type recipe struct {
 	// offline: the guest is shut off, and only its definition moves.
 	offline bool
 	disks   diskWork
+	// relay is nil where another transport carries the memory.
+	relay *relayWork
 	// vouched and unvouched count the shared disks with a cache mode that is safe for certain, and others.
 	vouched, unvouched int
 }

@@ -84,6 +84,8 @@ type moments struct {
 	stopped, received, resumed time.Time
 	// flowing: the source's QEMU began with the memory; disks have been copied by then.
 	flowing time.Time
+	// paused is called when the source's CPUs stop; nil for nothing.
+	paused func()
 }
 
 func (m *moments) read() (stopped, received, resumed time.Time) {
@@ -109,6 +111,9 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 			} else if e.UUID == uuid && e.Kind == host.EventSuspended && e.Detail == host.SuspendedMigrated {
 				m.note(&m.stopped, e.At)
 				tell.step(StepSwitch)
+				if m.paused != nil {
+					m.paused()
+				}
 			} else if e.UUID == uuid && e.Kind == host.EventMemoryPass && e.Detail == 1 {
 				m.note(&m.flowing, e.At)
 			} else if e.UUID == uuid && e.Kind == host.EventResumed {

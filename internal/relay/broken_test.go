@@ -13,10 +13,17 @@ import (
 )
 
 // cutting makes every connection live for a random number of bytes.
-func (p *proxy) cutting(most int64) { p.cutAfter = func() int64 { return 1 + rand.Int64N(most) } }
+func (p *proxy) cutting(most int64) {
+	p.mu.Lock()
+	p.cutAfter = func() int64 { return 1 + rand.Int64N(most) }
+	p.mu.Unlock()
+}
 
 func TestBrokenConnectionsAreNoticedByNobody(t *testing.T) {
 	size := int64(64 << 20)
+	if testing.Short() {
+		size >>= 2
+	}
 	if mib, err := strconv.Atoi(os.Getenv("RELAY_TEST_MIB")); err == nil {
 		size = int64(mib) << 20
 	}

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -43,9 +45,10 @@ const (
 // Settings are all that a relay is told before its peer.
 type Settings struct {
 	Role Role `json:"role"`
-	// Directory for the sockets, already there; "" lets a relay that was started by root make one below
-	// DirectoryParent.
+	// Directory for the sockets. It is there already, unless Make says that the relay, started by root, makes
+	// it; then it is one that NewDirectory named.
 	Directory string `json:"directory"`
+	Make      bool   `json:"make"`
 	// Sockets gives the file name of each kind's socket in Directory.
 	Sockets map[string]string `json:"sockets"`
 	// QEMUUID and QEMUGID are QEMU's user and group on this host.
@@ -89,7 +92,25 @@ const (
 // profiles let QEMU have sockets below it whose names end in .tunnelmigrate.dest.GUEST.
 const DirectoryParent = "/run/libvirt"
 
-const directoryPrefix = "virtmigrate-"
+const (
+	directoryPrefix = "virtmigrate-"
+	directoryRandom = 8 // bytes
+)
+
+// NewDirectory draws a name for the directory, which must be the same on both hosts: libvirt gives both
+// QEMUs the same path.
+func NewDirectory() string {
+	var random [directoryRandom]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return filepath.Join(DirectoryParent, directoryPrefix+hex.EncodeToString(random[:]))
+}
+
+// isDirectory says whether a name is one that NewDirectory draws.
+func isDirectory(name string) bool {
+	random, ours := strings.CutPrefix(name, directoryPrefix)
+	raw, err := hex.DecodeString(random)
+	return ours && err == nil && len(raw) == directoryRandom
+}
 
 // SocketNames gives the sockets' names for a guest, in the form that AppArmor's profile of that guest
 // grants. ok is false where the path would be too long for a socket.
@@ -99,7 +120,7 @@ func SocketNames(guest string) (names map[string]string, ok bool) {
 		names[kind.String()] = name + ".tunnelmigrate.dest." + guest
 	}
 	names[Daemon.String()] = "rpc"
-	longest := filepath.Join(DirectoryParent, directoryPrefix+"0123456789abcdef", names[Memory.String()])
+	longest := filepath.Join(NewDirectory(), names[Memory.String()])
 	return names, len(longest) <= maxSocketPath && !strings.ContainsAny(guest, "/\x00\n")
 }
 
@@ -117,7 +138,7 @@ func (s Settings) check() error {
 		return fmt.Errorf("channels %d", s.Channels)
 	case s.ReconnectMS < 0 || s.BlackoutMS < 0:
 		return errors.New("a negative time")
-	case s.Directory != "" && !filepath.IsAbs(s.Directory):
+	case !filepath.IsAbs(s.Directory) || s.Make && (filepath.Dir(s.Directory) != DirectoryParent || !isDirectory(filepath.Base(s.Directory))):
 		return fmt.Errorf("directory %q", s.Directory)
 	case len(s.Sockets) == 0:
 		return errors.New("no sockets")

@@ -54,15 +54,17 @@ func (d *destination) connect(ctx context.Context, pin string) {
 			if err != nil {
 				return // closed by finish
 			}
-			d.accepting.Go(func() { d.welcome(ctx, conn) })
+			ticket := d.handshakes.begin(conn) // in the order of arrival
+			d.accepting.Go(func() {
+				defer d.handshakes.end(ticket)
+				d.welcome(ctx, conn)
+			})
 		}
 	})
 }
 
 // welcome takes one connection through its handshake and its first word, in a bounded time.
 func (d *destination) welcome(ctx context.Context, conn net.Conn) {
-	ticket := d.handshakes.begin(conn)
-	defer d.handshakes.end(ticket)
 	l := newLink(conn, tls.Server, d.config, &d.figures.wire)
 	stop := context.AfterFunc(ctx, l.close)
 	defer stop()

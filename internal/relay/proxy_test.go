@@ -90,9 +90,11 @@ func (p *proxy) carry(c net.Conn) {
 	p.mu.Unlock()
 	var left atomic.Int64
 	left.Store(1 << 62)
+	p.mu.Lock()
 	if p.cutAfter != nil {
 		left.Store(p.cutAfter())
 	}
+	p.mu.Unlock()
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
 		both.Go(func() {

@@ -24,6 +24,7 @@ type Remote struct {
 	joined  chan event
 	figures chan *Figures
 	ended   chan struct{} // closed when the process says nothing more
+	paused  chan struct{} // holds a token when the guest has stopped
 	stop    chan struct{}
 	once    sync.Once
 	owned   sync.WaitGroup
@@ -41,7 +42,7 @@ func Attach(name string, process io.ReadWriteCloser, note func(text string)) *Re
 	}
 	r := &Remote{
 		name: name, process: process, note: note, ended: make(chan struct{}), stop: make(chan struct{}),
-		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1), figures: make(chan *Figures, 8),
+		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1), figures: make(chan *Figures, 8), paused: make(chan struct{}, 1),
 	}
 	r.owned.Go(r.listen)
 	r.owned.Go(r.keepAlive)
@@ -110,12 +111,14 @@ func (r *Remote) setEnd(err error) {
 	r.mu.Unlock()
 }
 
-// keepAlive shows the relay that its controller lives.
+// keepAlive shows the relay that its controller lives, and passes on what cannot wait for an answer.
 func (r *Remote) keepAlive() {
 	tick := time.NewTicker(AliveInterval)
 	defer tick.Stop()
 	for {
 		select {
+		case <-r.paused:
+			_ = r.say(command{Command: commandPaused}) // the next sign of life finds what is wrong
 		case <-tick.C:
 			if r.say(command{Command: commandAlive}) != nil {
 				return
@@ -219,8 +222,13 @@ func (r *Remote) gone(err error) error {
 	}
 }
 
-// Paused says that the guest stands still.
-func (r *Remote) Paused() { _ = r.say(command{Command: commandPaused}) }
+// Paused says that the guest stands still. It does not wait.
+func (r *Remote) Paused() {
+	select {
+	case r.paused <- struct{}{}:
+	default:
+	}
+}
 
 // Failures are what went wrong so far, in the relay's words.
 func (r *Remote) Failures() []string {

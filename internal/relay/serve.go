@@ -24,9 +24,10 @@ const (
 	// AliveInterval is how often the controller shows that it lives.
 	AliveInterval = 5 * time.Second
 	// orphanIdle is how long a detached relay without a controller keeps waiting for QEMU's first
-	// connection, and orphanLinger for another one after the last has ended.
+	// connection, and orphanLinger for another one after the last has ended: the daemons' own is open all the
+	// time.
 	orphanIdle   = 60 * time.Second
-	orphanLinger = 5 * time.Second
+	orphanLinger = 200 * time.Millisecond
 	memoryLimit  = 100 << 20
 )
 
@@ -46,9 +47,13 @@ func Serve(in io.Reader, out io.Writer) error {
 	uid, gid := os.Getuid(), os.Getgid()
 	tell(event{Event: eventHello, Version: protocolVersion, UID: &uid, GID: &gid})
 	settings, err := firstSettings(commands)
-	if err == nil && uid == 0 && settings.Directory == "" {
+	switch {
+	case err != nil:
+	case settings.Make && uid != 0:
+		err = errors.New("only root can make the directory")
+	case settings.Make:
 		err = supervise(settings, commands, tell)
-	} else if err == nil {
+	default:
 		err = serve(settings, nil, commands, tell)
 	}
 	if err != nil {
@@ -166,6 +171,9 @@ func (d destinationRole) connect(ctx context.Context, c command) error {
 
 // serve is the relay proper, whoever started it. daemon is a connection to libvirtd, nil for none.
 func serve(settings Settings, daemon *net.UnixConn, commands <-chan command, tell func(event)) error {
+	if err := letIn(settings.Directory, os.Getuid(), settings.QEMUUID); err != nil {
+		return err
+	}
 	r, err := newRelay(settings, tell)
 	if err != nil {
 		return err
@@ -197,7 +205,7 @@ func serve(settings Settings, daemon *net.UnixConn, commands <-chan command, tel
 
 // obey does what the controller says, until it says finish or there is no reason to go on.
 func (r *relay) obey(ctx context.Context, end role, commands <-chan command) error {
-	orphan := time.NewTicker(time.Second)
+	orphan := time.NewTicker(100 * time.Millisecond)
 	defer orphan.Stop()
 	heard, busy := time.Now(), time.Now()
 	orphaned, connected := false, false

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -26,7 +27,7 @@ type source struct {
 // connect proves that the destination's relay is there and is the right one, then takes QEMU's connections.
 func (s *source) connect(ctx context.Context, address, pin string) error {
 	s.config, s.address = s.identity.config(pin), address
-	l, _, err := s.dial(ctx, position{purpose: purposeProbe, kind: Memory})
+	l, err := s.probe(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the relay at %s: %w", address, err)
 	}
@@ -44,6 +45,19 @@ func (s *source) connect(ctx context.Context, address, pin string) error {
 	protocol, cipher := words(state)
 	s.tell(event{Event: eventConnected, Protocol: protocol, Cipher: cipher})
 	return nil
+}
+
+// probeTries are made before the other relay is taken to be out of reach: a stranger who keeps its port busy
+// can cost a handshake.
+const probeTries = 3
+
+func (s *source) probe(ctx context.Context) (l *link, err error) {
+	for range probeTries {
+		if l, _, err = s.dial(ctx, position{purpose: purposeProbe, kind: Memory}); err == nil || final(err) || errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+	}
+	return l, err
 }
 
 // listen opens one socket. The directory keeps everybody out; its mode keeps QEMU from the daemon's.

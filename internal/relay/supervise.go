@@ -3,7 +3,6 @@ package relay
 import (
 	"bufio"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -43,12 +41,12 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 		return err
 	}
 	id := firstUser + int(user.Int64())
-	directory, release, err := makeDirectory(DirectoryParent, settings.QEMUUID, id)
+	release, err := makeDirectory(settings.Directory, id)
 	if err != nil {
 		return err
 	}
 	defer release()
-	settings.Directory = directory
+	settings.Make = false
 
 	cmd := exec.Command("/proc/self/exe", child)
 	cmd.Env = []string{}
@@ -152,31 +150,24 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// makeDirectory makes one that only root, QEMU's user and the relay's group can enter. The lock in it shows
+// makeDirectory makes one that only its owner can enter, and whom that lets in. The lock in it shows
 // that its maker lives.
-func makeDirectory(parent string, qemu, group int) (string, func(), error) {
-	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return "", nil, err
-	}
-	dir := filepath.Join(parent, directoryPrefix+hex.EncodeToString(random[:]))
-	unlocked := filepath.Join(parent, "."+filepath.Base(dir)) // where no sweep finds it
+func makeDirectory(dir string, owner int) (release func(), err error) {
+	unlocked := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)) // where no sweep finds it
 	if err := os.Mkdir(unlocked, 0o700); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	lock, err := lockDirectory(unlocked)
 	if err == nil {
-		if err = os.Chown(unlocked, qemu, group); err == nil {
-			if err = os.Chmod(unlocked, 0o770); err == nil {
-				err = os.Rename(unlocked, dir)
-			}
+		if err = os.Chown(unlocked, owner, owner); err == nil {
+			err = os.Rename(unlocked, dir)
 		}
 	}
 	if err != nil {
 		_ = os.RemoveAll(unlocked)
-		return "", nil, err
+		return nil, err
 	}
-	return dir, func() {
+	return func() {
 		_ = os.RemoveAll(dir)
 		_ = lock.Close()
 	}, nil
@@ -202,11 +193,12 @@ func sweep(parent string) {
 		return
 	}
 	for _, e := range entries {
-		random, ours := strings.CutPrefix(e.Name(), directoryPrefix)
-		if _, err := hex.DecodeString(random); !e.IsDir() || !ours || len(random) != 16 || err != nil {
+		dir := filepath.Join(parent, e.Name())
+		// one that libvirt made for a relay without root is not locked, and has another owner
+		var st unix.Stat_t
+		if !e.IsDir() || !isDirectory(e.Name()) || unix.Lstat(dir, &st) != nil || st.Uid < firstUser || st.Uid >= firstUser+users {
 			continue
 		}
-		dir := filepath.Join(parent, e.Name())
 		if lock, err := lockDirectory(dir); err == nil {
 			_ = os.RemoveAll(dir)
 			_ = lock.Close()

@@ -40,9 +40,19 @@ options:
           - The folder of QEMU's certificates on this host, where its C(qemu.conf) names another than C(/etc/pki/qemu).
           - It is only looked at, over SSH, to say beforehand whether the transport C(tls) can work.
         type: str
+      relay_ports:
+        description:
+          - The range of ports of which the relay listens on one, at I(migration_address), while a guest comes to this host.
+        type: str
+        default: 49152-49215
+      relay_program:
+        description:
+          - Absolute path of a relay that is installed on this host.
+          - Needed only where the login may not run what is brought to its home.
+        type: str
       peer_uri:
         description:
-          - Libvirt URI by which the other hosts' daemons log in to this one, for control C(peer_to_peer).
+          - Libvirt URI by which the other hosts' daemons log in to this one, for control C(peer_to_peer). The transport C(relay) needs none.
           - By default I(uri) without its parameters, where that is not a UNIX socket.
         type: str
       allow_plain_control:
