@@ -20,6 +20,7 @@ var modules = map[string]func(ctx context.Context, raw []byte, log io.Writer) an
 	"domain":      func(ctx context.Context, raw []byte, log io.Writer) answer { return domain(ctx, raw, log) },
 	"host_info":   hostInfo,
 	"domain_info": domainInfo,
+	"benchmark":   benchmark,
 }
 
 // answer is the one JSON document that a module prints.

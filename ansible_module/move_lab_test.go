@@ -22,7 +22,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 		transport migration.Transport
 		control   migration.Control
 	}{
-		"by default, over ssh":        {lab.SSH, nil, migration.TransportTLS, migration.ControlController},
+		"by default, over ssh":        {lab.SSH, nil, migration.TransportRelay, migration.ControlController},
 		"tls, controller, over tls":   {lab.TLS, vars{"transport": "tls", "control": "controller", "parallel_connections": "4"}, migration.TransportTLS, migration.ControlController},
 		"tls, peer to peer, by unix":  {lab.Unix, vars{"transport": "tls", "control": "peer_to_peer"}, migration.TransportTLS, migration.ControlPeerToPeer},
 		"plain, controller, over tcp": {lab.TCP, vars{"transport": "plain", "allow_plain": "yes", "control": "controller"}, migration.TransportPlain, migration.ControlController},
@@ -57,6 +57,9 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 				if v == nil || *v <= 0 {
 					t.Errorf("%s is %v (%s)", figure, v, m.MissingFigures[figure])
 				}
+			}
+			if over := c.transport == migration.TransportRelay; over != (m.WireBytes != nil) || over != (m.Reconnects != nil) || over && *m.WireBytes < *m.TransferredBytes/2 {
+				t.Errorf("over the relay is %v: wire_bytes %v, reconnects %v", over, m.WireBytes, m.Reconnects)
 			}
 			if c.migration["parallel_connections"] == "4" && *m.ParallelConnections != 4 {
 				t.Errorf("%d parallel connections", *m.ParallelConnections)

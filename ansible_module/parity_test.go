@@ -60,6 +60,7 @@ var documented = map[string]struct{ options, returned reflect.Type }{
 	"domain":      {reflect.TypeFor[arguments](), reflect.TypeFor[response]()},
 	"host_info":   {reflect.TypeFor[hostArguments](), reflect.TypeFor[hostAnswer]()},
 	"domain_info": {reflect.TypeFor[domainArguments](), reflect.TypeFor[domainAnswer]()},
+	"benchmark":   {reflect.TypeFor[benchmarkArguments](), reflect.TypeFor[benchmarkAnswer]()},
 }
 
 func TestEveryModuleIsDocumented(t *testing.T) {

@@ -33,10 +33,10 @@ func TestAccAdoptionMovesAsPlanned(t *testing.T) {
 			Config: providerBlock(l, lab.SSH) + domain(g.Name, "alpha", `uuid = "`+g.UUID+`"`),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(address0, plancheck.ResourceActionCreate),
-				plancheck.ExpectKnownValue(address0, at("planned_migration"), planned("beta", "alpha", "tls", "controller")),
+				plancheck.ExpectKnownValue(address0, at("planned_migration"), planned("beta", "alpha", "relay", "controller")),
 				plancheck.ExpectUnknownValue(address0, at("last_migration")),
 			}},
-			ConfigStateChecks: moved("beta", "alpha", "tls", "controller"),
+			ConfigStateChecks: moved("beta", "alpha", "relay", "controller"),
 			Check:             onHost(l, g, "alpha"),
 		}},
 	})

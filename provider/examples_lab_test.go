@@ -74,7 +74,8 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 			}
 			w.write("main.tf", text)
 			w.must("apply", "-auto-approve", "-no-color")
-			if out, code := w.run("plan", "-detailed-exitcode", "-no-color"); code != 0 && !strings.Contains(out, "free_gib") {
+			// free memory changes all the time, sometimes by less than terraform shows
+			if out, code := w.run("plan", "-detailed-exitcode", "-no-color"); code != 0 && !strings.Contains(out, "free_gib") && !(code == 2 && strings.Contains(out, "No changes.")) {
 				t.Errorf("the plan after it is not empty (exit code %d):\n%s", code, out)
 			}
 			for output, want := range c.outputs {

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"testing"
@@ -166,4 +167,43 @@ func TestAGuestsHeartbeatDoesNotNeedTheLink(t *testing.T) {
 	}
 	defer alpha.Heal(t.Context())
 	mustBeGood(t, g)
+}
+
+// TestADelayedLink: an answer takes the round trip, whoever asks; what is sent arrives whole; and undone is undone.
+func TestADelayedLink(t *testing.T) {
+	l := labtest.Lab(t)
+	alpha, beta := l.Host("alpha"), l.Host("beta")
+	const trip = 60 * time.Millisecond
+	undo, err := alpha.Delay(t.Context(), trip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ends := range [][2]*lab.Host{{alpha, beta}, {beta, alpha}} {
+		near, far := between(t, ends[0], ends[1])
+		go io.Copy(far, far) // it answers what it is told
+		begun := time.Now()
+		if !pass(near, near, 10*time.Second) {
+			t.Fatal("no answer")
+		}
+		if took := time.Since(begun); took < trip {
+			t.Errorf("from %s, the answer came after %s", ends[0].Name, took)
+		}
+		sent := make([]byte, 8<<20)
+		for i := range sent {
+			sent[i] = byte(i * i >> 8)
+		}
+		go near.Write(sent)
+		got := make([]byte, len(sent))
+		near.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := io.ReadFull(near, got); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("8 MiB there and back: %v", err)
+		}
+	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	near, far := between(t, alpha, beta)
+	if !pass(near, far, 10*time.Second) {
+		t.Error("after the delay was undone nothing arrives")
+	}
 }

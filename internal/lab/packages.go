@@ -13,8 +13,11 @@ import (
 // Need is a file, or a program on PATH, and the Debian package that brings it.
 type Need struct{ Program, Package string }
 
-// Ansible is what the demo and some tests need besides the lab.
-var Ansible = Need{"ansible-playbook", "ansible-core"}
+// Ansible and Browser are what the demo and some tests need besides the lab.
+var (
+	Ansible = Need{"ansible-playbook", "ansible-core"}
+	Browser = Need{"chromium", "chromium"}
+)
 
 // needs is what a lab runs.
 var needs = []Need{

@@ -145,22 +145,29 @@ func (rs *relays) explain(failure error) error {
 		return failure
 	}
 	deadline := time.Now().Add(300 * time.Millisecond)
-	for {
-		var words []string
-		for _, remote := range []*relay.Remote{rs.source, rs.destination} {
-			if remote != nil {
-				words = append(words, remote.Failures()...)
-			}
-		}
-		if len(words) > 0 {
-			words = unique(words) // both ends of a channel say the same
-			return fmt.Errorf("%w; the relay says: %s", failure, strings.Join(words, "; "))
-		}
-		if time.Now().After(deadline) {
-			return failure
-		}
+	words := rs.words((*relay.Remote).Failures)
+	for len(words) == 0 && time.Now().Before(deadline) {
 		time.Sleep(50 * time.Millisecond)
+		words = rs.words((*relay.Remote).Failures)
 	}
+	if len(words) == 0 {
+		words = rs.words((*relay.Remote).Remarks)
+	}
+	if len(words) == 0 {
+		return failure
+	}
+	return fmt.Errorf("%w; the relay says: %s", failure, strings.Join(words, "; "))
+}
+
+// words are what both relays say of one kind; both ends of a channel may say the same.
+func (rs *relays) words(of func(*relay.Remote) []string) []string {
+	var words []string
+	for _, remote := range []*relay.Remote{rs.source, rs.destination} {
+		if remote != nil {
+			words = append(words, of(remote)...)
+		}
+	}
+	return unique(words)
 }
 
 func unique(words []string) []string {

@@ -93,12 +93,12 @@ func TestPlanSeesCertificates(t *testing.T) {
 			hosts[key] = h
 		}
 	}
-	p, err := labFleet(t, l, overSSH).Plan(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
-	if err != nil || p.Transport != TransportTLS || !slices.ContainsFunc(p.ToBeConfirmed, func(s string) bool { return strings.Contains(s, "read the keys") }) {
+	p, err := labFleet(t, l, overSSH).Plan(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Transport: TransportTLS}})
+	if err != nil || p.Transport != TransportTLS || p.Err() != nil || !slices.ContainsFunc(p.ToBeConfirmed, func(s string) bool { return strings.Contains(s, "read the keys") }) {
 		t.Errorf("plan %+v, error %v", p, err)
 	}
 	p, err = labFleet(t, l, overSSH, wrongName).Plan(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
-	if err != nil || p.Transport != TransportTunnel || !strings.Contains(p.RuledOut[TransportTLS], `"somebody-else"`) {
+	if err != nil || p.Transport != TransportRelay || !strings.Contains(p.RuledOut[TransportTLS], `"somebody-else"`) {
 		t.Errorf("plan %+v, error %v", p, err)
 	}
 	p, err = labFleet(t, l, overSSH, wrongName).Plan(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Transport: TransportTLS}})

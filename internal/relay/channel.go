@@ -301,6 +301,9 @@ func (c *channel) readLocal() {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
+			if c.kind == Memory && c.relay.settings.Role == Destination && !c.in.complete() {
+				c.relay.remark("destination: QEMU on this host closed its connection before it had everything")
+			}
 			chunk.last = true
 			c.out.push(chunk)
 		case err != nil:

@@ -220,6 +220,7 @@ const (
 	eventReady     = "ready"
 	eventConnected = "connected"
 	eventFailed    = "failed" // one channel, or all of it
+	eventRemark    = "remark"
 	eventNote      = "note"
 	eventFigures   = "figures"
 )

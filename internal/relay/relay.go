@@ -66,6 +66,9 @@ func (r *relay) log(format string, args ...any) {
 	r.tell(event{Event: eventNote, Text: string(r.settings.Role) + ": " + fmt.Sprintf(format, args...)})
 }
 
+// remark says what is no failure by itself, and may explain one.
+func (r *relay) remark(text string) { r.tell(event{Event: eventRemark, Text: text}) }
+
 func (r *relay) failed(err error) {
 	r.tell(event{Event: eventFailed, Text: err.Error()})
 }
@@ -144,23 +147,6 @@ func peakMemory() int64 {
 		}
 	}
 	return 0
-}
-
-// peerUser asks the kernel who is at the other end of a UNIX socket: who connected, or who listens.
-func peerUser(conn *net.UnixConn) (int, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var failure error
-	if err := raw.Control(func(fd uintptr) { cred, failure = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return 0, err
-	}
-	if failure != nil {
-		return 0, failure
-	}
-	return int(cred.Uid), nil
 }
 
 // checkPeer refuses whoever is neither root, which is libvirtd, nor, where QEMU is expected, QEMU's user.

@@ -31,6 +31,7 @@ type Remote struct {
 
 	mu       sync.Mutex
 	failures []string
+	remarks  []string
 	end      error
 }
 
@@ -96,6 +97,11 @@ func (r *Remote) take(ev event) {
 		r.note(ev.Text)
 		r.mu.Lock()
 		r.failures = append(r.failures, ev.Text)
+		r.mu.Unlock()
+	case eventRemark:
+		r.note(ev.Text)
+		r.mu.Lock()
+		r.remarks = append(r.remarks, ev.Text)
 		r.mu.Unlock()
 	case eventFigures:
 		select {
@@ -239,6 +245,13 @@ func (r *Remote) Failures() []string {
 		list = append(list, r.end.Error())
 	}
 	return list
+}
+
+// Remarks are what explains a failure of the migration in which no relay failed.
+func (r *Remote) Remarks() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string{}, r.remarks...)
 }
 
 // Ended is closed when the relay has ended, or its control channel has.

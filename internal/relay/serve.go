@@ -62,17 +62,6 @@ func Serve(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// harden keeps the key of this migration out of every file.
-func harden() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("switch core dumps off: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("switch core dumps off: %w", err)
-	}
-	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-}
-
 // readCommands reads lines until the control channel ends, which closes what it returns.
 func readCommands(in io.Reader) <-chan command {
 	commands := make(chan command)

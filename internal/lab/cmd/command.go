@@ -107,7 +107,7 @@ func install(ctx context.Context, flags *flag.FlagSet, _ *string, args []string)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return lab.Install(ctx, printer{}, lab.Ansible)
+	return lab.Install(ctx, printer{}, lab.Ansible, lab.Browser)
 }
 
 func snippets(_ context.Context, flags *flag.FlagSet, name *string, args []string) error {
