@@ -39,7 +39,7 @@ func TestBenchmark(t *testing.T) {
 		"chunk_kib is 1":             {"chunk_kib": 1},
 		"on alpha already":           {"host": "alpha"},
 		`unknown option "round"`:     {"round": 3},
-		"case tunnel: preflight":     {"cases": "tunnel", "hosts": withoutPeer(hostVars(l, lab.SSH))},
+		"peer_uri is unencrypted":    {"cases": "tunnel", "hosts": withoutPeer(hostVars(l, lab.SSH))},
 		`"x"`:                        {"host": "x"},
 	} {
 		all := play(labtest.Context(t, time.Minute), t, nil, task(more))
