@@ -38,7 +38,7 @@ func TestEveryCase(t *testing.T) {
 		if *s.TransferredBytes < 192<<20 || *s.WallMS < *s.TotalMS || *s.CPUSeconds <= 0 || s.CPUByProgram["QEMU"] <= 0 {
 			t.Errorf("%s: %v bytes, %v of %v ms, %v CPU s, %v", c.Name, *s.TransferredBytes, *s.TotalMS, *s.WallMS, *s.CPUSeconds, s.CPUByProgram)
 		}
-		if over := strings.HasPrefix(c.Name, "relay"); over != (s.CPUByProgram["relay"] > 0) {
+		if strings.HasPrefix(c.Name, "relay") && s.CPUByProgram["relay"] <= 0 { // the others' may be those of another lab on this machine
 			t.Errorf("%s: CPU of the programs %v", c.Name, s.CPUByProgram)
 		}
 		if _, ours := bench.Options(c.Name, 64); ours {
