@@ -39,6 +39,9 @@ var notZero = map[string]string{
 	"migration.reconnect_seconds":    fmt.Sprintf("1 to %d", migration.MaxReconnectSeconds),
 	"migration.chunk_kib":            fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
 	"migration.max_downtime_ms":      fmt.Sprintf("1 to %d", migration.MaxMaxDowntimeMS),
+	// of the module benchmark
+	"rounds":    fmt.Sprintf("1 to %d", maxRounds),
+	"chunk_kib": fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
 }
 
 // task is what Ansible adds of its own to the options.
@@ -90,25 +93,30 @@ var (
 
 // check finds what the types alone do not tell. What the engine checks is left to it.
 func (a arguments) check(zero []string) error {
-	var wrong []error
-	if len(a.Hosts) == 0 {
-		wrong = append(wrong, errNoHosts)
-	}
-	if a.Name == "" && a.UUID == "" {
-		wrong = append(wrong, errNoGuest)
-	}
+	wrong := checkMove(a.Hosts, migration.GuestRef{Name: a.Name, UUID: a.UUID}, a.TimeoutSeconds, zero)
 	if a.Host == "" {
 		wrong = append(wrong, errors.New("host is missing: name the host, one of hosts, on which the guest shall run"))
+	}
+	return errors.Join(wrong...)
+}
+
+// checkMove finds what is wrong with the options of every module that moves a guest.
+func checkMove(hosts map[string]migration.HostConfig, guest migration.GuestRef, timeoutSeconds int64, zero []string) (wrong []error) {
+	if len(hosts) == 0 {
+		wrong = append(wrong, errNoHosts)
+	}
+	if guest.Name == "" && guest.UUID == "" {
+		wrong = append(wrong, errNoGuest)
 	}
 	for _, option := range zero {
 		if accepted, refuse := notZero[option]; refuse {
 			wrong = append(wrong, fmt.Errorf("%s is 0, but must be %s", option, accepted))
 		}
 	}
-	if a.TimeoutSeconds < 0 || a.TimeoutSeconds > maxTimeoutSeconds {
-		wrong = append(wrong, fmt.Errorf("timeout_seconds is %d, but must be %s", a.TimeoutSeconds, notZero["timeout_seconds"]))
+	if timeoutSeconds < 0 || timeoutSeconds > maxTimeoutSeconds {
+		wrong = append(wrong, fmt.Errorf("timeout_seconds is %d, but must be %s", timeoutSeconds, notZero["timeout_seconds"]))
 	}
-	return errors.Join(wrong...)
+	return wrong
 }
 
 func (a arguments) request() migration.Request {

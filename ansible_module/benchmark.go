@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,25 +72,15 @@ func benchmark(ctx context.Context, raw []byte, log io.Writer) answer {
 
 // check finds what can be found without a host.
 func (a *benchmarkArguments) check(zero []string) error {
-	var wrong []error
-	if len(a.Hosts) == 0 {
-		wrong = append(wrong, errNoHosts)
-	}
-	if a.Name == "" && a.UUID == "" {
-		wrong = append(wrong, errNoGuest)
-	}
+	wrong := checkMove(a.Hosts, migration.GuestRef{Name: a.Name, UUID: a.UUID}, a.TimeoutSeconds, zero)
 	if a.Host == "" {
 		wrong = append(wrong, errors.New("host is missing: name the host, one of hosts, to which the guest shall travel and from which it comes back"))
 	}
-	if slices.Contains(zero, "rounds") || a.Rounds < 0 || a.Rounds > maxRounds {
-		wrong = append(wrong, fmt.Errorf("rounds is %d, but must be 1 to %d", a.Rounds, maxRounds))
+	if a.Rounds < 0 || a.Rounds > maxRounds {
+		wrong = append(wrong, fmt.Errorf("rounds is %d, but must be %s", a.Rounds, notZero["rounds"]))
 	}
-	if slices.Contains(zero, "timeout_seconds") || a.TimeoutSeconds < 0 || a.TimeoutSeconds > maxTimeoutSeconds {
-		wrong = append(wrong, fmt.Errorf("timeout_seconds is %d, but must be %s", a.TimeoutSeconds, notZero["timeout_seconds"]))
-	}
-	relay, _ := bench.Options("relay-window", a.ChunkKiB)
-	if err := relay.Validate(); err != nil || slices.Contains(zero, "chunk_kib") {
-		wrong = append(wrong, fmt.Errorf("chunk_kib is %d, but must be %s", a.ChunkKiB, notZero["migration.chunk_kib"]))
+	if relay, _ := bench.Options("relay-window", a.ChunkKiB); relay.Validate() != nil {
+		wrong = append(wrong, fmt.Errorf("chunk_kib is %d, but must be %s", a.ChunkKiB, notZero["chunk_kib"]))
 	}
 	if a.Dest != "" && !filepath.IsAbs(a.Dest) {
 		wrong = append(wrong, fmt.Errorf("dest is %q, but must be an absolute path", a.Dest))
@@ -140,21 +130,13 @@ func (b *comparison) run(ctx context.Context, check bool) benchmarkAnswer {
 	if err := b.ask(ctx); err != nil {
 		return b.failed(err, false)
 	}
-	rounds := b.args.Rounds
-	if rounds == 0 {
-		rounds = defaultRounds
-	}
-	moved := false
 	var cases []bench.Case
 	for _, name := range names {
 		options := b.options(name)
-		cases = append(cases, bench.Case{Name: name, Move: func(ctx context.Context) (bench.Sample, error) {
-			s, err := b.move(ctx, options)
-			moved = moved || err == nil
-			return s, err
-		}})
+		cases = append(cases, bench.Case{Name: name, Move: func(ctx context.Context) (bench.Sample, error) { return b.move(ctx, options) }})
 	}
-	measured, err := bench.Run(ctx, cases, rounds, func(int, bench.Case, bench.Sample) {})
+	moved := false
+	measured, err := bench.Run(ctx, cases, cmp.Or(b.args.Rounds, defaultRounds), func(int, bench.Case, bench.Sample) { moved = true })
 	if b.at == b.args.Host && ctx.Err() == nil { // an odd number of moves, or one that failed half way
 		if _, back := b.move(ctx, b.options(names[0])); back != nil {
 			err = errors.Join(err, fmt.Errorf("bring the guest back to %s: %w", b.home, back))
@@ -163,20 +145,13 @@ func (b *comparison) run(ctx context.Context, check bool) benchmarkAnswer {
 	if err != nil {
 		return b.failed(err, moved)
 	}
-	results := bench.Summarize(bench.Setting{Guests: 1, GuestMiB: int(found.MemoryBytes >> 20), ChunkKiB: b.chunkKiB()}, b.versions, names, measured)
+	results := bench.Summarize(bench.Setting{Guests: 1, GuestMiB: int(found.MemoryBytes >> 20), ChunkKiB: cmp.Or(b.args.ChunkKiB, migration.DefaultChunkKiB)}, b.versions, names, measured)
 	if b.args.Dest != "" {
 		if err := results.Write(b.args.Dest); err != nil {
 			return b.failed(err, moved)
 		}
 	}
 	return benchmarkAnswer{outcome: outcome{Changed: true, Warnings: warnings}, Host: b.at, Cases: names, Results: &results}
-}
-
-func (b *comparison) chunkKiB() int {
-	if b.args.ChunkKiB == 0 {
-		return migration.DefaultChunkKiB
-	}
-	return b.args.ChunkKiB
 }
 
 func (b *comparison) options(name string) migration.Options {

@@ -6,6 +6,6 @@
 // apart say little about one another on a busy machine. When the cheapest case, plain, varies too much itself,
 // the run decides nothing, and says so.
 //
-// The package knows nothing of how a case moves the guest. What it makes of the samples is written three
-// times from one [Results]: as a table, as JSON and as a page with plots.
+// [Options] are the engine's cases; whoever runs them says how else a guest may be moved, and measured. What is made
+// of the samples is written three times from one [Results]: as a table, as JSON and as a page with plots.
 package bench

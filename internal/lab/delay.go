@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,27 +48,15 @@ type tap struct {
 
 // tapPair makes two of them in a network namespace.
 func tapPair(space, name string) (a, b *tap, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// the thread is in the other namespace from here on, and ends with this goroutine
-		runtime.LockOSThread()
-		var fd int
-		if fd, err = unix.Open("/run/netns/"+space, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
-		}
-		defer unix.Close(fd)
-		if err = unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-			return
-		}
+	err = within("/run/netns/"+space, func() (err error) {
 		if a, err = openTap("lo-" + name); err != nil {
-			return
+			return err
 		}
 		if b, err = openTap("li-" + name); err != nil {
 			_ = a.Close()
 		}
-	}()
-	<-done
+		return err
+	})
 	return a, b, err
 }
 

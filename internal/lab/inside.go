@@ -12,7 +12,12 @@ import (
 // goroutines of its own) belong to the host and stay so. It is how a test plays a program on the
 // host, or an intruder there.
 func (h *Host) Inside(do func() error) error {
-	space, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", h.pid))
+	return within(fmt.Sprintf("/proc/%d/ns/net", h.pid), do)
+}
+
+// within calls do on a thread that is in the network namespace of that file.
+func within(namespace string, do func() error) error {
+	space, err := os.Open(namespace)
 	if err != nil {
 		return err
 	}
@@ -23,7 +28,7 @@ func (h *Host) Inside(do func() error) error {
 		// on a thread that is in another network.
 		runtime.LockOSThread()
 		if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter the network of host %s: %w", h.Name, err)
+			done <- fmt.Errorf("enter the network of %s: %w", namespace, err)
 			return
 		}
 		done <- do()
