@@ -46,6 +46,7 @@ func TestRelaySurvivesResetConnections(t *testing.T) {
 		t.Run(fmt.Sprintf("%s_%s", c.Acknowledge, c.Control), func(t *testing.T) {
 			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 128, Disk: true, NIC: true})
 			reset := func() {
+				mustBeNobody(t, l)
 				if n, err := beta.ResetConnections(labtest.Context(t, 20*time.Second), "sport", ">=", ":49152", "and", "sport", "<=", ":49215"); err != nil || n == 0 {
 					t.Errorf("%d connections reset: %v", n, err)
 				}
@@ -59,6 +60,7 @@ func TestRelaySurvivesResetConnections(t *testing.T) {
 			if n := *o.Result.Reconnects; n < 2 {
 				t.Errorf("reconnects %d", n)
 			}
+			mustKeepTo(t, o.Result, 24)
 		})
 	}
 }

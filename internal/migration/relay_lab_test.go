@@ -195,3 +195,72 @@ func TestInstalledRelay(t *testing.T) {
 	}
 	labtest.MustRun(t, g, "beta")
 }
+
+// TestRelayNeedsNoCertificates: neither QEMU's, nor any with which the daemons could log in to one another.
+func TestRelayNeedsNoCertificates(t *testing.T) {
+	l := labtest.Lab(t)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
+	ctx := labtest.Context(t, 2*time.Minute)
+	for _, h := range l.Hosts {
+		pki, away := h.Path("/etc/pki"), h.Path("/etc/pki-taken-away")
+		if err := os.Rename(pki, away); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.Rename(away, pki); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// what the other transports need is really gone
+	for _, transport := range []Transport{TransportTLS, TransportTunnel} {
+		o, err := labFleet(t, l).Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: Options{Transport: transport}})
+		if err == nil || !strings.Contains(err.Error(), "on alpha") {
+			t.Fatalf("%s: %+v, %v", transport, o, err)
+		}
+	}
+	for i, control := range []Control{ControlPeerToPeer, ControlController} {
+		to := []string{"beta", "alpha"}[i]
+		o, err := labFleet(t, l, relayHosts(l, "root")).Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: to, Options: Options{Control: control}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Result.Transport != TransportRelay || !*o.Result.Encrypted {
+			t.Errorf("%s: %+v", control, o.Result)
+		}
+		labtest.MustRun(t, g, to)
+	}
+	mustLeaveNoRelay(t, l)
+}
+
+// mustBeNobody asserts that the relays of a login as root run as users of their own, which are not QEMU's.
+func mustBeNobody(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, h := range l.Hosts {
+		found := 0
+		for line := range strings.Lines(mustExec(t, labtest.Context(t, 20*time.Second), h, "ps", "-eo", "uid,gid,args")) {
+			uid, gid, args := 0, 0, ""
+			if _, err := fmt.Sscan(line, &uid, &gid, &args); err != nil || !strings.Contains(line, "below-supervisor") {
+				continue
+			}
+			found++
+			if uid < 0x70000000 || uid != gid {
+				t.Errorf("on %s the relay is user %d and group %d", h.Name, uid, gid)
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d relays on %s", found, h.Name)
+		}
+	}
+}
+
+// mustKeepTo asserts that a move neither went beyond its bandwidth, but for what QEMU sends unlimited while the
+// guest stands still, nor idled far below it.
+func mustKeepTo(t *testing.T, r *Result, mibPerSecond int) {
+	t.Helper()
+	copied := float64(*r.CopyMS) / 1000
+	allowed := float64(mibPerSecond<<20) * copied
+	if sent := float64(*r.TransferredBytes); sent > 1.15*allowed+(16<<20) || sent < 0.5*allowed {
+		t.Errorf("%.0f MiB were sent in %.1f s, with a limit of %d MiB/s", sent/(1<<20), copied, mibPerSecond)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -275,7 +276,9 @@ func (c *channel) receiveChunk(l *link, h header) error {
 		c.relay.chunks.put(chunk)
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	return c.in.accept(chunk)
+	err := c.in.accept(chunk)
+	runtime.Gosched() // while the processor still has it in its cache
+	return err
 }
 
 // readLocal takes what QEMU sends, as long as there is room in the window.
@@ -291,6 +294,7 @@ func (c *channel) readLocal() {
 			c.relay.figures.payload.Add(uint64(n))
 			c.relay.press(chunk)
 			c.out.push(chunk)
+			runtime.Gosched() // while the processor still has it in its cache
 			if err == nil {
 				continue
 			}

@@ -171,6 +171,16 @@ func (s Settings) windowChunks() int {
 	return max(1, min(mostWindow, memoryForWindows/s.Channels)/s.ChunkBytes)
 }
 
+// processors is how many of a host's this relay works on. One connection is fastest on one: what QEMU wrote is then
+// still in that processor's cache when it is encrypted, and QEMU keeps the others. Compression takes all there are.
+func (s Settings) processors(there int) int {
+	if s.Compression == CompressionZstd {
+		return there
+	}
+	// QEMU's main connection and the daemon's are hardly busy while others are
+	return max(1, min(s.Channels-2, there))
+}
+
 func (s Settings) patience() patience {
 	return patience{reconnect: time.Duration(s.ReconnectMS) * time.Millisecond, blackout: time.Duration(s.BlackoutMS) * time.Millisecond}
 }

@@ -129,7 +129,7 @@ func (d *destination) open(ctx context.Context, l *link, hello position) error {
 		forget()
 		return err
 	}
-	c.local = conn
+	c.local = newSocket(conn)
 	// Should the source not hear this, it asks again.
 	_ = l.sendPosition(frameWelcome, c.in.position(position{purpose: purposeOpen, kind: c.kind, channel: c.id}))
 	d.running.Go(func() {
@@ -158,7 +158,7 @@ func (d *destination) dial(k Kind) (*net.UnixConn, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	widen(conn)
+	d.widen(conn)
 	return conn, nil
 }
 

@@ -34,7 +34,7 @@ func inProcess(t testing.TB, name string, note func(string)) *Remote {
 		tell(event{Event: eventHello, Version: protocolVersion, UID: &uid, GID: &gid})
 		settings, err := firstSettings(commands)
 		if err == nil {
-			err = serve(settings, nil, commands, tell)
+			err = serve(settings, above{}, commands, tell)
 		}
 		if err != nil {
 			tell(event{Event: eventFailed, Text: err.Error()})

@@ -28,6 +28,8 @@ type relay struct {
 	patience patience
 	figures  counters
 	tell     func(event)
+	// supervisor gives sockets room; nil without one.
+	supervisor *net.UnixConn
 
 	pressing chan struct{} // one token for each worker; nil without compression
 	encoder  *zstd.Encoder
@@ -159,12 +161,6 @@ func (s Settings) checkPeer(k Kind, conn *net.UnixConn) error {
 		return fmt.Errorf("user %d is at the other end of the socket for %s, and that is not QEMU", uid, k)
 	}
 	return nil
-}
-
-// widen asks for more room in the kernel than a UNIX socket has by default; what it grants is enough.
-func widen(conn *net.UnixConn) {
-	_ = conn.SetWriteBuffer(4 << 20)
-	_ = conn.SetReadBuffer(4 << 20)
 }
 
 // words describes a TLS connection.

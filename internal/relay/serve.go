@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -41,6 +42,7 @@ func Serve(in io.Reader, out io.Writer) error {
 		return err
 	}
 	debug.SetMemoryLimit(memoryLimit)
+	standBack()
 	commands := readCommands(in)
 	tell, flush := teller(out)
 	defer flush()
@@ -54,7 +56,8 @@ func Serve(in io.Reader, out io.Writer) error {
 	case settings.Make:
 		err = supervise(settings, commands, tell)
 	default:
-		err = serve(settings, nil, commands, tell)
+		runtime.GOMAXPROCS(settings.processors(runtime.NumCPU()))
+		err = serve(settings, above{}, commands, tell)
 	}
 	if err != nil {
 		tell(event{Event: eventFailed, Text: err.Error()})
@@ -158,8 +161,14 @@ func (d destinationRole) connect(ctx context.Context, c command) error {
 	return nil
 }
 
-// serve is the relay proper, whoever started it. daemon is a connection to libvirtd, nil for none.
-func serve(settings Settings, daemon *net.UnixConn, commands <-chan command, tell func(event)) error {
+// above is what a relay has from a supervisor; nil for none.
+type above struct {
+	supervisor *net.UnixConn // for giveRoom
+	daemon     *net.UnixConn // libvirtd, which takes root at its word
+}
+
+// serve is the relay proper, whoever started it.
+func serve(settings Settings, has above, commands <-chan command, tell func(event)) error {
 	if err := letIn(settings.Directory, os.Getuid(), settings.QEMUUID); err != nil {
 		return err
 	}
@@ -167,13 +176,14 @@ func serve(settings Settings, daemon *net.UnixConn, commands <-chan command, tel
 	if err != nil {
 		return err
 	}
+	r.supervisor = has.supervisor
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var end role
 	ready := event{Event: eventReady, Pin: r.identity.pin, Directory: settings.Directory}
 	if settings.Role == Source {
 		end = sourceRole{&source{relay: r}}
 	} else {
-		d := &destination{relay: r, daemon: daemon}
+		d := &destination{relay: r, daemon: has.daemon}
 		if ready.Port, err = d.listen(ctx); err != nil {
 			cancel(err)
 			return err

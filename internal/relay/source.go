@@ -93,7 +93,7 @@ func (s *source) accept(ctx context.Context, k Kind, listener *net.UnixListener)
 			_ = conn.Close()
 			continue
 		}
-		widen(conn)
+		s.widen(conn)
 		if err := s.open(ctx, k, conn); err != nil {
 			_ = conn.Close()
 			if ctx.Err() == nil {
@@ -107,7 +107,7 @@ func (s *source) open(ctx context.Context, k Kind, conn *net.UnixConn) error {
 	if s.relay.open.Load() >= MaxChannels {
 		return fmt.Errorf("%d channels are open already", MaxChannels)
 	}
-	c := s.newChannel(s.nextID.Add(1), k, conn)
+	c := s.newChannel(s.nextID.Add(1), k, newSocket(conn))
 	l, peer, err := s.dial(ctx, position{purpose: purposeOpen, kind: k, channel: c.id})
 	if err != nil && !final(err) {
 		if deadline, allowed := s.patience.until(time.Now()); allowed {

@@ -203,11 +203,10 @@ func TestForgedFramesFailClean(t *testing.T) {
 			q := p.qemu(Memory)
 			l := forged(t, p, id)
 			defer l.close()
+			hello(t, l)
 			go func() { // what it answers is of no interest, but must not get stuck
-				time.Sleep(100 * time.Millisecond)
 				_, _ = io.Copy(io.Discard, l.wire.Conn)
 			}()
-			hello(t, l)
 			b, err := q.Accept()
 			if err != nil {
 				t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +31,11 @@ const (
 // child is the argument that makes this program the relay below a supervisor.
 const child = "below-supervisor"
 
-// daemonFD is where the child finds its connection to libvirtd, if it has one.
-const daemonFD = 3
+// Where the child finds what it was started with.
+const (
+	roomFD   = 3
+	daemonFD = 4 // its connection to libvirtd, if it has one
+)
 
 func supervise(settings Settings, commands <-chan command, tell func(event)) error {
 	sweep(DirectoryParent)
@@ -53,6 +56,12 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 	cmd.Dir = "/"
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}}
+	room, childs, err := roomPair()
+	if err != nil {
+		return err
+	}
+	defer room.Close()
+	cmd.ExtraFiles = []*os.File{childs}
 	if len(settings.DaemonSockets) > 0 {
 		// libvirtd takes root at its word, and the child is nobody.
 		conn, err := dialFirst(settings.DaemonSockets)
@@ -65,7 +74,7 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 			return err
 		}
 		defer file.Close()
-		cmd.ExtraFiles = []*os.File{file}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -75,9 +84,12 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	_ = childs.Close()
+	if err != nil {
 		return fmt.Errorf("start the relay as user %d: %w", id, err)
 	}
+	go giveRoom(room, settings.roomBytes())
 	go passCommands(in, settings, commands)
 	passEvents(out, tell)
 	if err := cmd.Wait(); err != nil {
@@ -123,19 +135,16 @@ func ServeChild(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	supervisor, err := inherited(roomFD, "supervisor")
+	if err != nil {
+		return err
+	}
+	defer supervisor.Close()
 	var daemon *net.UnixConn
 	if len(settings.DaemonSockets) > 0 {
-		file := os.NewFile(daemonFD, "libvirtd")
-		conn, err := net.FileConn(file)
-		_ = file.Close()
-		if err != nil {
+		if daemon, err = inherited(daemonFD, "libvirtd"); err != nil {
 			return err
 		}
-		unixConn, ok := conn.(*net.UnixConn)
-		if !ok {
-			return errors.New("the connection to libvirtd is no UNIX socket")
-		}
-		daemon = unixConn
 	}
 	alive := make(chan command)
 	go func() {
@@ -144,7 +153,8 @@ func ServeChild(in io.Reader, out io.Writer) error {
 			alive <- c
 		}
 	}()
-	if err := serve(settings, daemon, alive, tell); err != nil {
+	runtime.GOMAXPROCS(settings.processors(runtime.NumCPU()))
+	if err := serve(settings, above{supervisor, daemon}, alive, tell); err != nil {
 		tell(event{Event: eventFailed, Text: err.Error()})
 	}
 	return nil

@@ -24,10 +24,20 @@ type wire struct {
 	silence atomic.Pointer[func() time.Duration] // nil: the deadline is set by others
 }
 
-// wireBytes is how much is gathered for one system call.
-const wireBytes = 256 << 10
+const (
+	// wireBytes is how much is gathered for one system call: two records, which the processor still has in its
+	// nearest cache when the kernel copies them.
+	wireBytes = 32 << 10
+	// unsentBytes is how much may wait in the kernel for its turn to be sent. By default it lets megabytes wait, and they
+	// have left the processor's caches by then.
+	unsentBytes = 128 << 10
+)
 
 func newWire(c net.Conn, counted *atomic.Uint64) *wire {
+	if conn, is := c.(*net.TCPConn); is {
+		limitUnsent(conn, unsentBytes)
+		c = newSocket(conn)
+	}
 	return &wire{Conn: c, counted: counted, direct: true, out: make([]byte, 0, wireBytes+32<<10), in: make([]byte, wireBytes)}
 }
 

@@ -47,7 +47,7 @@ func watchLoad() (*load, error) {
 		return nil, err
 	}
 	l.last = l.begin
-	l.readPrograms(true)
+	l.findPrograms(true)
 	l.done.Go(l.watch)
 	return l, nil
 }
@@ -61,8 +61,9 @@ func (l *load) watch() {
 		case <-l.halt:
 			return
 		case <-programs.C:
-			l.readPrograms(false)
+			l.readPrograms()
 		case <-idle.C:
+			l.findPrograms(false)
 			now, err := readTimes()
 			if err != nil {
 				l.err = err
@@ -81,7 +82,8 @@ func (l *load) watch() {
 func (l *load) stop() (idle *bench.Range, busy float64, programs map[string]float64, err error) {
 	close(l.halt)
 	l.done.Wait()
-	l.readPrograms(false)
+	l.findPrograms(false)
+	l.readPrograms()
 	end, err := readTimes()
 	if err == nil {
 		err = l.err
@@ -122,34 +124,58 @@ func readTimes() (times, error) {
 	return t, nil
 }
 
-// readPrograms notes how much time the processes that carry guests have taken.
-func (l *load) readPrograms(first bool) {
+// findPrograms looks for processes that carry guests among all there are, which costs as much as a tenth of a
+// processor when it is done every tenth of a second.
+func (l *load) findPrograms(first bool) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range paths {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if _, known := l.programs[pid]; known {
+			continue
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
+		// a process that runs another program by then is no known one yet, and is looked at again
 		program := programOf(string(text))
-		stat, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
-		if err != nil || program == "" {
+		if program == "" {
 			continue
 		}
-		// after the name, which may hold anything, utime and stime are the 12th and 13th fields
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(fields) < 13 {
-			continue
+		if taken, ok := processTicks(pid); ok {
+			p := process{program: program, now: taken}
+			if first {
+				p.first = taken
+			}
+			l.programs[pid] = p
 		}
-		user, _ := strconv.ParseFloat(fields[11], 64)
-		system, _ := strconv.ParseFloat(fields[12], 64)
-		p, known := l.programs[pid]
-		if !known && first {
-			p.first = user + system
-		}
-		p.program, p.now = program, user+system
-		l.programs[pid] = p
 	}
+}
+
+// readPrograms notes how much time those that were found have taken.
+func (l *load) readPrograms() {
+	for pid, p := range l.programs {
+		if taken, ok := processTicks(pid); ok && taken > p.now {
+			p.now = taken
+			l.programs[pid] = p
+		}
+	}
+}
+
+// processTicks is a process's user and system time, see proc(5).
+func processTicks(pid int) (float64, bool) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, false
+	}
+	// after the name, which may hold anything, utime and stime are the 12th and 13th fields
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, false
+	}
+	user, err1 := strconv.ParseFloat(fields[11], 64)
+	system, err2 := strconv.ParseFloat(fields[12], 64)
+	return user + system, err1 == nil && err2 == nil
 }
 
 func programOf(commandLine string) string {
