@@ -49,6 +49,10 @@ type GuestConfig struct {
 	// the more it writes; Check and VerifyMemory notice.
 	StockMemory bool
 
+	// BeatEvery is how often the guest beats: beat.Interval when 0. Under emulation every beat costs a few
+	// milliseconds of the machine, so that the quiet guest of a measurement beats less often.
+	BeatEvery time.Duration
+
 	Transient bool // not defined, only running
 	Autostart bool
 	Paused    bool // started but held before its first instruction: no beat will come

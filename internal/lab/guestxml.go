@@ -94,6 +94,9 @@ func (g *Guest) commandLine() string {
 	if g.Marker != "" {
 		words = append(words, "lab.marker="+encoded(g.Marker))
 	}
+	if g.BeatEvery > 0 {
+		words = append(words, fmt.Sprintf("lab.beat_ms=%d", g.BeatEvery.Milliseconds()))
+	}
 	if g.StockMemory {
 		words = append(words, "lab.flush=often")
 	}

@@ -107,12 +107,16 @@ func main() {
 	if config["flush"] == "often" {
 		flushEvery = 1
 	}
-	s.beatForEver(port, flushEvery)
+	interval := beat.Interval
+	if ms := config.number("beat_ms"); ms > 0 {
+		interval = time.Duration(ms) * time.Millisecond
+	}
+	s.beatForEver(port, interval, flushEvery)
 }
 
 // beatForEver owns the heartbeat. A late beat moves all later ones: there is never a burst that
 // would hide how long nothing was sent.
-func (s *self) beatForEver(port *os.File, flushEvery uint64) {
+func (s *self) beatForEver(port *os.File, interval time.Duration, flushEvery uint64) {
 	runtime.LockOSThread()
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 10}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
@@ -143,9 +147,9 @@ func (s *self) beatForEver(port *os.File, flushEvery uint64) {
 				s.complain("flush: %v", err)
 			}
 		}
-		next += beat.Interval
+		next += interval
 		if now := monotonic(); now > next {
-			next = now + beat.Interval/2
+			next = now + interval/2
 		}
 		until := unix.NsecToTimespec(int64(next))
 		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &until, nil) == unix.EINTR {
