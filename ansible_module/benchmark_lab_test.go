@@ -52,13 +52,13 @@ func TestBenchmark(t *testing.T) {
 	}
 	compare()
 
-	all := play(labtest.Context(t, 3*time.Minute), t, nil, task(nil))
+	all := playExample(t, "benchmark.yml", g, "beta", "-e", "rounds=2", "-e", "dest="+dest, "-e", `{"cases": ["plain", "tls", "relay-window"]}`)
 	labtest.MustRun(t, g, "alpha") // three moves to and fro make an odd number of them
 	text, err := json.Marshal(all[0].Fields)
 	var told, kept bench.Results
 	written, readErr := os.ReadFile(filepath.Join(dest, "results.json"))
 	page, pageErr := os.ReadFile(filepath.Join(dest, "report.html"))
-	if err := errors.Join(err, readErr, pageErr, json.Unmarshal(text, &told), json.Unmarshal(written, &kept)); err != nil || all[0].Failed || all[0].Host != "alpha" {
+	if err := errors.Join(err, readErr, pageErr, json.Unmarshal(text, &told), json.Unmarshal(written, &kept)); err != nil || all[0].Failed || all[0].Host != "alpha" || all[1].Failed {
 		t.Fatal(err, all[0].Msg)
 	}
 	if len(told.Rows) != 3 || told.Rounds != 2 || told.GuestMiB == 0 {

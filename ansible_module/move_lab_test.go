@@ -80,7 +80,7 @@ func TestPlaybookMovesARunningGuest(t *testing.T) {
 }
 
 // playExample runs one of the examples as a user would, with the lab's hosts in place of its own.
-func playExample(t *testing.T, name string, g *lab.Guest, to string) []returned {
+func playExample(t *testing.T, name string, g *lab.Guest, to string, flags ...string) []returned {
 	t.Helper()
 	hosts, err := json.Marshal(vars{"libvirt_hosts": hostVars(labtest.Lab(t), lab.SSH), "guest": g.Name})
 	if err != nil {
@@ -90,7 +90,7 @@ func playExample(t *testing.T, name string, g *lab.Guest, to string) []returned 
 	if err := os.WriteFile(file, hosts, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return playFile(labtest.Context(t, time.Minute), t, "../examples/playbooks/"+name, "-e", "@"+file, "-e", "to="+to)
+	return playFile(labtest.Context(t, 3*time.Minute), t, "../examples/playbooks/"+name, append(flags, "-e", "@"+file, "-e", "to="+to)...)
 }
 
 func TestExamplePlaybooks(t *testing.T) {

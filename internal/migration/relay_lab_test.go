@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -202,15 +203,14 @@ func TestRelayNeedsNoCertificates(t *testing.T) {
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
 	ctx := labtest.Context(t, 2*time.Minute)
 	for _, h := range l.Hosts {
-		pki, away := h.Path("/etc/pki"), h.Path("/etc/pki-taken-away")
-		if err := os.Rename(pki, away); err != nil {
-			t.Fatal(err)
+		for _, dir := range []string{"/etc/pki/qemu", "/etc/pki/libvirt"} {
+			mustExec(t, ctx, h, "mv", dir, dir+"-taken-away")
+			t.Cleanup(func() {
+				if _, err := h.Exec(context.WithoutCancel(ctx), "mv", dir+"-taken-away", dir); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		t.Cleanup(func() {
-			if err := os.Rename(away, pki); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 	// what the other transports need is really gone
 	for _, transport := range []Transport{TransportTLS, TransportTunnel} {
