@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +146,14 @@ func TestOneRunThreeForms(t *testing.T) {
 	}
 	if got := bytes.Count(page, []byte("<svg ")); got != 4 {
 		t.Errorf("the page has %d plots; total, idle, throughput and remaining were expected", got)
+	}
+	folder := t.TempDir()
+	if err := r.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	plot, err := os.ReadFile(filepath.Join(folder, "total.svg"))
+	if err != nil || xml.Unmarshal(plot, new(struct{})) != nil || !bytes.Contains(plot, []byte("prefers-color-scheme")) {
+		t.Errorf("the plot by itself: %v, %s", err, plot)
 	}
 	if want := "Guest of 2560 MiB with 2048 MiB of incompressible memory; link of 1000 Mbit/s with a round trip of 10 ms; relay chunks"; !strings.Contains(string(page), want) || !strings.Contains(table.String(), want) {
 		t.Errorf("neither table nor page says %q: %s", want, table.String())

@@ -61,7 +61,7 @@ func (r Results) Page() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// Write leaves results.json and report.html in a folder, which it makes.
+// Write leaves results.json, report.html and total.svg, the page's first plot for other pages, in a folder, which it makes.
 func (r Results) Write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -74,5 +74,13 @@ func (r Results) Write(folder string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644), os.WriteFile(filepath.Join(folder, "report.html"), page, 0o644))
+	figures, err := r.figures()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644), os.WriteFile(filepath.Join(folder, "report.html"), page, 0o644))
+	if len(figures) > 0 {
+		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "total.svg"), []byte(alone(figures[0].SVG)), 0o644))
+	}
+	return err
 }

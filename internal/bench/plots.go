@@ -59,6 +59,13 @@ func inline(svg, caption string) string {
 	return strings.Replace(svg, "<svg ", `<svg role="img" aria-label="`+html.EscapeString(caption)+`" `, 1)
 }
 
+// alone makes a plot a file of its own, to be read on light and on dark pages.
+func alone(svg string) string {
+	const style = "<style>svg{color:#1c2126;background:#ffffff}@media (prefers-color-scheme:dark){svg{color:#e4e8ec;background:#14181c}}</style>"
+	end := strings.IndexByte(svg, '>') + 1
+	return svg[:end] + style + svg[end:]
+}
+
 func canvas(height int) *charts.Painter {
 	return charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: plotWidth, Height: height})
 }

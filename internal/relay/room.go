@@ -26,10 +26,11 @@ func (r *relay) widen(conn *net.UnixConn) {
 	}
 }
 
-// giveRoom does for the relay below what it asks for, until it ends. Whatever it sends, no more is done with it.
+// giveRoom does for the relay below what it asks for, until it ends. Whatever it sends, no more is done with it, and
+// no more often than an honest one asks: the room is the kernel's memory.
 func giveRoom(child *net.UnixConn, bytes int) {
 	message, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
-	for {
+	for range 4 * MaxChannels {
 		n, oob, _, _, err := child.ReadMsgUnix(message, rights)
 		if err != nil || n == 0 {
 			return

@@ -1,5 +1,5 @@
-// Command lab runs the comparison on a lab of two hosts on this machine, and writes build/bench/results.json and
-// build/bench/report.html. Its knobs are environment variables:
+// Command lab runs the comparison on a lab of two hosts on this machine, and writes build/bench/results.json,
+// build/bench/report.html and, for other pages, build/bench/total.svg. Its knobs are environment variables:
 //
 //	BENCH_GUESTS                   1      how many guests move at once
 //	BENCH_GUEST_MIB                2560   a guest's memory
