@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
@@ -154,16 +155,23 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.recipe.offline {
 		return nil
 	}
-	if r.src, err = r.source.Session(ctx); err != nil {
+	// none of these needs another, and each costs a handshake or more
+	var ways errgroup.Group
+	ways.Go(func() (err error) {
+		r.src, err = r.source.Session(ctx)
 		return err
-	}
-	if r.dst, err = r.destination.Session(ctx); err != nil {
+	})
+	ways.Go(func() (err error) {
+		r.dst, err = r.destination.Session(ctx)
 		return err
-	}
+	})
 	if r.recipe.relay != nil {
-		if err := r.startRelays(ctx); err != nil {
-			return err
-		}
+		ways.Go(func() error { return r.startRelays(ctx) })
+	}
+	if err := ways.Wait(); err != nil {
+		return err
+	}
+	if r.relays != nil {
 		r.moments.paused = r.relays.pause
 	}
 	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })

@@ -31,18 +31,17 @@ var caseNames = slices.Concat(bench.Names, []string{"virsh-plain", "virsh-tls", 
 type mover struct {
 	lab    *lab.Lab
 	guests []*lab.Guest
-	fleet  *migration.Fleet
-	hosts  []*host.Host // the benchmark's own connections, on which it looks on
-	at     int          // index of the host the guests are on
+	// fleet reaches the hosts as virsh does; the relay needs a login, and has one in bySSH.
+	fleet, bySSH *migration.Fleet
+	hosts        []*host.Host // the benchmark's own connections, on which it looks on
+	at           int          // index of the host the guests are on
 	// last are the engine's own results of the latest case.
 	last []migration.Result
 }
 
 func newMover(ctx context.Context, l *lab.Lab, guests []*lab.Guest) (_ *mover, err error) {
 	m := &mover{lab: l, guests: guests}
-	hosts := map[string]migration.HostConfig{}
 	for _, h := range l.Hosts {
-		hosts[h.Name] = migration.HostConfig{URI: h.URI(lab.SSH), MigrationAddress: h.MigrationAddress(), TLSDestination: h.TLSName(), PeerURI: h.PeerURI(lab.TLS)}
 		c, err := host.Dial(ctx, host.Config{Name: h.Name, URI: h.URI(lab.TLS)})
 		if err != nil {
 			m.close()
@@ -50,16 +49,24 @@ func newMover(ctx context.Context, l *lab.Lab, guests []*lab.Guest) (_ *mover, e
 		}
 		m.hosts = append(m.hosts, c)
 	}
-	if m.fleet, err = migration.NewFleet(migration.Config{Hosts: hosts, MigrationsPerHost: len(guests) + 1}); err != nil {
-		m.close()
-		return nil, err
+	for kind, fleet := range map[lab.Kind]**migration.Fleet{lab.TLS: &m.fleet, lab.SSH: &m.bySSH} {
+		hosts := map[string]migration.HostConfig{}
+		for _, h := range l.Hosts {
+			hosts[h.Name] = migration.HostConfig{URI: h.URI(kind), MigrationAddress: h.MigrationAddress(), TLSDestination: h.TLSName(), PeerURI: h.PeerURI(lab.TLS)}
+		}
+		if *fleet, err = migration.NewFleet(migration.Config{Hosts: hosts, MigrationsPerHost: len(guests) + 1}); err != nil {
+			m.close()
+			return nil, err
+		}
 	}
 	return m, nil
 }
 
 func (m *mover) close() {
-	if m.fleet != nil {
-		_ = m.fleet.Close()
+	for _, fleet := range []*migration.Fleet{m.fleet, m.bySSH} {
+		if fleet != nil {
+			_ = fleet.Close()
+		}
 	}
 	for _, h := range m.hosts {
 		_ = h.Close()
@@ -142,7 +149,11 @@ type moveOne func(ctx context.Context, guest int) (bench.Sample, error)
 func (m *mover) byEngine(options migration.Options) moveOne {
 	return func(ctx context.Context, guest int) (bench.Sample, error) {
 		var course bench.Course
-		o, err := m.fleet.Migrate(ctx, migration.Request{
+		fleet := m.fleet
+		if options.Transport == migration.TransportRelay {
+			fleet = m.bySSH
+		}
+		o, err := fleet.Migrate(ctx, migration.Request{
 			Guest: migration.GuestRef{Name: m.guests[guest].Name}, Host: m.lab.Hosts[1-m.at].Name, Options: options, Watch: course.Watch,
 		})
 		if err != nil {
