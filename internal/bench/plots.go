@@ -85,7 +85,7 @@ type segment struct {
 func (r Results) bars(unit string, most float64, segments ...segment) (*charts.Painter, error) {
 	var names []string
 	for _, row := range slices.Backward(r.Rows) { // the library begins at the bottom
-		names = append(names, row.Case)
+		names = append(names, row.Case+"\u2003") // a reader's letters may be wider than those the library measures with
 	}
 	var list charts.BarSeriesList
 	var colours []charts.Color
