@@ -21,6 +21,10 @@ func (r Results) Page() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.page(figures), nil
+}
+
+func (r Results) page(figures []figure) []byte {
 	var b strings.Builder
 	write := func(form string, texts ...string) {
 		safe := make([]any, len(texts))
@@ -58,7 +62,7 @@ func (r Results) Page() ([]byte, error) {
 	}
 	slices.Sort(versions)
 	write("<footer><p>%s</p></footer>\n</html>\n", strings.Join(versions, " · "))
-	return []byte(b.String()), nil
+	return []byte(b.String())
 }
 
 // Write leaves results.json, report.html and total.svg, the page's first plot for other pages, in a folder, which it makes.
@@ -70,15 +74,11 @@ func (r Results) Write(folder string) error {
 	if err != nil {
 		return err
 	}
-	page, err := r.Page()
-	if err != nil {
-		return err
-	}
 	figures, err := r.figures()
 	if err != nil {
 		return err
 	}
-	err = errors.Join(os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644), os.WriteFile(filepath.Join(folder, "report.html"), page, 0o644))
+	err = errors.Join(os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644), os.WriteFile(filepath.Join(folder, "report.html"), r.page(figures), 0o644))
 	if len(figures) > 0 {
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "total.svg"), []byte(alone(figures[0].SVG)), 0o644))
 	}

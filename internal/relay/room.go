@@ -27,8 +27,10 @@ func (r *relay) widen(conn *net.UnixConn) {
 }
 
 // giveRoom does for the relay below what it asks for, until it ends. Whatever it sends, no more is done with it, and
-// no more often than an honest one asks: the room is the kernel's memory.
+// no more often than an honest one asks: the room is the kernel's memory. It closes its end, so that nobody waits for
+// what will not be read.
 func giveRoom(child *net.UnixConn, bytes int) {
+	defer child.Close()
 	message, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	for range 4 * MaxChannels {
 		n, oob, _, _, err := child.ReadMsgUnix(message, rights)

@@ -33,10 +33,7 @@ type transfer struct {
 
 func newSocket(conn halfCloser) *socket {
 	s := &socket{halfCloser: conn}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		raw = noSocket{err}
-	}
+	raw, _ := conn.SyscallConn() // fails for what was never connected alone
 	s.read, s.write = transfer{raw: raw, call: unix.SYS_READ}, transfer{raw: raw, call: unix.SYS_WRITE}
 	s.read.step, s.write.step = s.read.once, s.write.once
 	return s
@@ -48,13 +45,6 @@ type halfCloser interface {
 	syscall.Conn
 	CloseWrite() error
 }
-
-// noSocket is the way to a descriptor that there is none of any more.
-type noSocket struct{ err error }
-
-func (n noSocket) Control(func(uintptr)) error    { return n.err }
-func (n noSocket) Read(func(uintptr) bool) error  { return n.err }
-func (n noSocket) Write(func(uintptr) bool) error { return n.err }
 
 // once makes one call, and says whether there is no more to wait for.
 func (t *transfer) once(fd uintptr) bool {
