@@ -33,12 +33,15 @@ const maxTimeoutSeconds = 30 * 24 * 60 * 60
 // notZero are the options that may be left out but not be 0: the engine takes 0 for "left out", and what
 // somebody wrote must not be passed over.
 var notZero = map[string]string{
-	"timeout_seconds":                fmt.Sprintf("1 to %d", maxTimeoutSeconds),
-	"max_migrations_per_host":        fmt.Sprintf("1 to %d", migration.MaxMigrationsPerHost),
-	"migration.parallel_connections": fmt.Sprintf("1 to %d", migration.MaxParallelConnections),
-	"migration.reconnect_seconds":    fmt.Sprintf("1 to %d", migration.MaxReconnectSeconds),
-	"migration.chunk_kib":            fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
-	"migration.max_downtime_ms":      fmt.Sprintf("1 to %d", migration.MaxMaxDowntimeMS),
+	"timeout_seconds":                               fmt.Sprintf("1 to %d", maxTimeoutSeconds),
+	"max_migrations_per_host":                       fmt.Sprintf("1 to %d", migration.MaxMigrationsPerHost),
+	"migration.parallel_connections":                fmt.Sprintf("1 to %d", migration.MaxParallelConnections),
+	"migration.reconnect_seconds":                   fmt.Sprintf("1 to %d", migration.MaxReconnectSeconds),
+	"migration.chunk_kib":                           fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
+	"migration.max_downtime_ms":                     fmt.Sprintf("1 to %d", migration.MaxMaxDowntimeMS),
+	"migration.blackout_timeout_ms":                 fmt.Sprintf("%d to %d", migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS),
+	"migration.convergence.timeout_seconds_per_gib": fmt.Sprintf("1 to %d", migration.MaxTimeoutSecondsPerGiB),
+	"migration.convergence.stall_seconds":           fmt.Sprintf("1 to %d", migration.MaxStallSeconds),
 	// of the module benchmark
 	"rounds":    fmt.Sprintf("1 to %d", maxRounds),
 	"chunk_kib": fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),

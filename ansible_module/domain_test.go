@@ -175,7 +175,7 @@ func TestInvocationHidesPasswordsAndLeavesOutWhatWasNotGiven(t *testing.T) {
 	}, Name: "web", Host: "a"}
 	text := string(asJSON(t, invocation{args}))
 	const want = `{"module_args":{"host":"a","hosts":{"a":{"peer_uri":"` + hidden + `","uri":"` + hidden + `"},"b":{"peer_uri":"qemu+tls://b/system","uri":"` + hidden +
-		`"},"c":{"uri":"qemu+ssh://root@c/system?keyfile=/k"}},"migration":{},"name":"web"}}`
+		`"},"c":{"uri":"qemu+ssh://root@c/system?keyfile=/k"}},"name":"web"}}`
 	if text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

@@ -42,7 +42,9 @@ func pruned(o map[string]any) map[string]any {
 		case nil:
 			delete(o, key)
 		case map[string]any:
-			o[key] = pruned(v)
+			if o[key] = pruned(v); len(v) == 0 && (key == "migration" || key == "convergence") {
+				delete(o, key) // a host's key, in the dictionary of hosts, stays
+			}
 		case bool:
 			if !v {
 				delete(o, key)

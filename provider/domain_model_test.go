@@ -16,6 +16,7 @@ import (
 // TestEveryOptionReachesTheEngine sets every option to a value of its own.
 func TestEveryOptionReachesTheEngine(t *testing.T) {
 	want := migration.Options{Transport: "plain", AllowPlain: true, Control: "peer_to_peer", ParallelConnections: 3, BandwidthMiBPerSecond: 44, MaxDowntimeMS: 555,
+		BlackoutTimeoutMS: 7777, Convergence: migration.Convergence{TimeoutSecondsPerGiB: 8, StallSeconds: 9, DowntimeSteps: 1, AutoConverge: true, OnTimeout: "suspend"},
 		Acknowledge: "each", Compression: "zstd", ReconnectSeconds: 6, ChunkKiB: 64,
 		Storage: "copy", MigrateDisks: []string{"vda", "vdb"}, AssumeSharedDisks: []string{"vdc"}, SourceImages: "delete", ExistingImages: "overwrite", ProgressFile: "/p"}
 	obj, err := object(t.Context(), want, types.ObjectType{AttrTypes: attributeTypes(migrationAttributes())})

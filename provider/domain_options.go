@@ -44,6 +44,11 @@ func migrationAttributes() map[string]schema.Attribute {
 			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
 			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
 		},
+		"blackout_timeout_ms": schema.Int64Attribute{
+			Optional: true, Validators: []validator.Int64{int64validator.Between(migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS)},
+			MarkdownDescription: "Milliseconds after which a switchover in which the guest still stands still is called off, so that it runs on where it was. Default: 10000 and twice the greatest downtime that is allowed.",
+		},
+		"convergence": convergenceAttribute(),
 		"acknowledge": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Acknowledges)...)},
 			MarkdownDescription: "When the relay may send the next chunk: with `window` (default) chunks follow one another and are acknowledged on their own time; with `each` every chunk waits for its reply, which is slower the longer the way is.",
@@ -90,22 +95,24 @@ func migrationAttributes() map[string]schema.Attribute {
 
 // optionsModel is its attribute migration.
 type optionsModel struct {
-	Transport             types.String `tfsdk:"transport"`
-	AllowPlain            types.Bool   `tfsdk:"allow_plain"`
-	Control               types.String `tfsdk:"control"`
-	ParallelConnections   types.Int64  `tfsdk:"parallel_connections"`
-	BandwidthMiBPerSecond types.Int64  `tfsdk:"bandwidth_mib_per_second"`
-	MaxDowntimeMS         types.Int64  `tfsdk:"max_downtime_ms"`
-	Acknowledge           types.String `tfsdk:"acknowledge"`
-	Compression           types.String `tfsdk:"compression"`
-	ReconnectSeconds      types.Int64  `tfsdk:"reconnect_seconds"`
-	ChunkKiB              types.Int64  `tfsdk:"chunk_kib"`
-	Storage               types.String `tfsdk:"storage"`
-	MigrateDisks          types.List   `tfsdk:"migrate_disks"`
-	AssumeSharedDisks     types.List   `tfsdk:"assume_shared_disks"`
-	SourceImages          types.String `tfsdk:"source_images"`
-	ExistingImages        types.String `tfsdk:"existing_images"`
-	ProgressFile          types.String `tfsdk:"progress_file"`
+	Transport             types.String      `tfsdk:"transport"`
+	AllowPlain            types.Bool        `tfsdk:"allow_plain"`
+	Control               types.String      `tfsdk:"control"`
+	ParallelConnections   types.Int64       `tfsdk:"parallel_connections"`
+	BandwidthMiBPerSecond types.Int64       `tfsdk:"bandwidth_mib_per_second"`
+	MaxDowntimeMS         types.Int64       `tfsdk:"max_downtime_ms"`
+	BlackoutTimeoutMS     types.Int64       `tfsdk:"blackout_timeout_ms"`
+	Convergence           *convergenceModel `tfsdk:"convergence"`
+	Acknowledge           types.String      `tfsdk:"acknowledge"`
+	Compression           types.String      `tfsdk:"compression"`
+	ReconnectSeconds      types.Int64       `tfsdk:"reconnect_seconds"`
+	ChunkKiB              types.Int64       `tfsdk:"chunk_kib"`
+	Storage               types.String      `tfsdk:"storage"`
+	MigrateDisks          types.List        `tfsdk:"migrate_disks"`
+	AssumeSharedDisks     types.List        `tfsdk:"assume_shared_disks"`
+	SourceImages          types.String      `tfsdk:"source_images"`
+	ExistingImages        types.String      `tfsdk:"existing_images"`
+	ProgressFile          types.String      `tfsdk:"progress_file"`
 }
 
 func (m optionsModel) options() migration.Options {
@@ -116,6 +123,8 @@ func (m optionsModel) options() migration.Options {
 		ParallelConnections:   int(m.ParallelConnections.ValueInt64()),
 		BandwidthMiBPerSecond: uint64(max(0, m.BandwidthMiBPerSecond.ValueInt64())),
 		MaxDowntimeMS:         m.MaxDowntimeMS.ValueInt64(),
+		BlackoutTimeoutMS:     m.BlackoutTimeoutMS.ValueInt64(),
+		Convergence:           m.Convergence.convergence(),
 		Acknowledge:           migration.Acknowledge(m.Acknowledge.ValueString()),
 		Compression:           migration.Compression(m.Compression.ValueString()),
 		ReconnectSeconds:      m.ReconnectSeconds.ValueInt64(),

@@ -64,7 +64,7 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 }
 
 func timeoutsAttribute(ctx context.Context) schema.Attribute {
-	const standard = "a duration such as `30m` or `2h45m`. Default: 10 minutes and 60 seconds for each GiB of guest memory."
+	const standard = "a duration such as `30m` or `2h45m`. Default: 10 minutes beyond what the copy may take by `migration.convergence.timeout_seconds_per_gib`."
 	attribute := timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, CreateDescription: "Bound of adopting the guest, with the move that this may need: " + standard,
 		Update: true, UpdateDescription: "Bound of a move, with the wait for a free place: " + standard,

@@ -19,6 +19,19 @@ func (h *Host) Resume(ctx context.Context, uuid string) error {
 	return tellDomain(ctx, h, "resume", uuid, jobLimit, (*libvirt.Libvirt).DomainResume)
 }
 
+// Suspend pauses a guest. In a migration it counts as part of it: the guest is let run where it ends up.
+func (h *Host) Suspend(ctx context.Context, uuid string) error {
+	return tellDomain(ctx, h, "suspend", uuid, jobLimit, (*libvirt.Libvirt).DomainSuspend)
+}
+
+// StartPostCopy lets a guest that migrates away run on the destination from now on, which fetches the rest of
+// its memory. The migration must have been begun with FlagPostCopy.
+func (h *Host) StartPostCopy(ctx context.Context, uuid string) error {
+	return tellDomain(ctx, h, "start post-copy of", uuid, jobLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
+		return l.DomainMigrateStartPostCopy(d, 0)
+	})
+}
+
 // Destroy ends the domain's QEMU at once. The definition stays, if there is one.
 func (h *Host) Destroy(ctx context.Context, uuid string) error {
 	return tellDomain(ctx, h, "destroy", uuid, processLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {

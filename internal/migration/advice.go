@@ -21,6 +21,7 @@ var advices = []struct {
 	{"Failed to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
 	{"Connection refused", "check migration_address, and that the firewall lets ports 49152 to 49215 through"},
 	{"No route to host", "check migration_address and the network between the hosts"},
+	{"Postcopy is not supported", "permit it with sysctl vm.unprivileged_userfaultfd=1 on both hosts, or choose another convergence.on_timeout"},
 	{"Attempt to migrate guest to the same host", "set a distinct host_uuid in libvirtd.conf of one of the hosts"},
 }
 

@@ -61,19 +61,29 @@ func (r *run) controller(ctx context.Context) error {
 		}
 		return fmt.Errorf("perform: %w", err)
 	}
-	finish, cancel := context.WithTimeout(steady, finishPatience)
+	finish, cancel := steady, func() {}
+	if !r.fetching.Load() { // else it answers when all the memory has come, whenever that is
+		finish, cancel = context.WithTimeout(steady, r.finishLimit())
+	}
 	defer cancel()
 	r.finishing = time.Now()
 	_, finished, err := r.dst.Finish(finish, finishParams, performed, r.recipe.destinationFlags(), false)
 	r.ran = time.Now()
-	if err != nil {
+	switch {
+	case err != nil && r.fetching.Load():
+		return fmt.Errorf("post-copy to %s: %w", r.plan.To, err) // verify says what there is; nothing is destroyed
+	case err != nil:
 		return r.finishFailed(steady, params, err)
+	}
+	if r.fetching.Load() { // it ran before it was complete, and the copy lasted until now
+		_, _, resumed := r.moments.read()
+		r.performed, r.ran = r.ran, resumed
 	}
 	r.tell.step(StepConfirm)
 	if aborted != nil {
 		r.warnings = append(r.warnings, fmt.Sprintf("%v, but the switchover had happened: the move was completed", aborted))
 	}
-	if ms, known := clockDelta(finished); known {
+	if ms, known := clockDelta(finished); known && !r.fetching.Load() {
 		r.clockDelta = &ms
 	}
 	r.confirm(steady, params, finished, false)
@@ -103,6 +113,7 @@ func (r *run) confirm(ctx context.Context, p host.Params, cookie []byte, cancell
 // unknown until it is read back.
 func (r *run) finishFailed(ctx context.Context, p host.Params, failure error) error {
 	failure = fmt.Errorf("finish on %s: %w", r.plan.To, failure)
+	failed := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	for {
@@ -115,6 +126,8 @@ func (r *run) finishFailed(ctx context.Context, p host.Params, failure error) er
 			r.log.Warn("finish failed, but the guest runs on the destination", "error", failure)
 			r.confirm(context.WithoutCancel(ctx), p, nil, false)
 			return nil
+		case err == nil && time.Since(failed) > arrivalPatience:
+			r.dropArrival(ctx)
 		}
 		r.log.Debug("waiting to learn what became of finish", "state", state, "error", err)
 		select {

@@ -23,6 +23,8 @@ type daemon interface {
 	CPU(ctx context.Context) (host.CPUTimes, error)
 	Abort(ctx context.Context, uuid string) error
 	Resume(ctx context.Context, uuid string) error
+	Suspend(ctx context.Context, uuid string) error
+	StartPostCopy(ctx context.Context, uuid string) error
 	Destroy(ctx context.Context, uuid string) error
 	Define(ctx context.Context, xml string) error
 	Undefine(ctx context.Context, uuid string) error

@@ -17,7 +17,6 @@ func decide(o Options, fa facts) Plan {
 	o = o.withDefaults()
 	p := Plan{
 		Name: fa.guest.ID.Name, UUID: fa.guest.ID.UUID, From: fa.source.key, To: fa.destination.key,
-		Timeout:  defaultTimeout(fa.guest.MemoryBytes),
 		RuledOut: map[Transport]string{}, Storage: o.Storage,
 	}
 	block := func(id, hint, format string, args ...any) {
@@ -30,6 +29,12 @@ func decide(o Options, fa facts) Plan {
 	blockHosts(fa, block)
 	blockGuest(fa, block)
 	decideStorage(&p, o, fa, block)
+	bytes := fa.guest.MemoryBytes
+	for _, d := range p.recipe.disks.copied {
+		bytes += d.CapacityBytes
+	}
+	p.recipe.pacing = pacingOf(o, bytes)
+	p.Timeout = defaultTimeout + p.recipe.pacing.limit
 	if fa.guest.State.ShutOff() {
 		decideOffline(&p, fa, block)
 		return p
@@ -43,6 +48,13 @@ func decide(o Options, fa facts) Plan {
 
 	r := &p.recipe
 	r.flags |= host.FlagLive
+	if o.Convergence.AutoConverge {
+		r.flags |= host.FlagAutoConverge
+	}
+	if o.Convergence.OnTimeout == OnTimeoutPostCopy && !fa.guest.State.PausedByUser() { // a paused one writes nothing
+		r.flags |= host.FlagPostCopy
+		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s and %s allow post-copy (vm.unprivileged_userfaultfd = 1, or libvirt 10.2 with /dev/userfaultfd)", fa.source.key, fa.destination.key))
+	}
 	if r.mayVouch() {
 		r.flags |= host.FlagUnsafe
 	} else if r.unvouched > 0 {
@@ -221,8 +233,5 @@ func ruledOutWords(out map[Transport]string) string {
 	return strings.Join(words, ", ")
 }
 
-// defaultTimeout bounds an operation nobody gave a bound: 10 minutes and 60 s for each GiB of memory.
-func defaultTimeout(memoryBytes uint64) time.Duration {
-	gib := (memoryBytes + 1<<30 - 1) >> 30
-	return 10*time.Minute + time.Duration(gib)*time.Minute
-}
+// defaultTimeout is what an operation nobody gave a bound may take beyond the copy.
+const defaultTimeout = 10 * time.Minute

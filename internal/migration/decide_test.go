@@ -44,7 +44,7 @@ func TestDecideChooses(t *testing.T) {
 				if !strings.Contains(p.Reason, "plain: it is not encrypted") || !p.Encrypted || len(p.ToBeConfirmed) == 0 {
 					t.Errorf("reason %q, to be confirmed %q", p.Reason, p.ToBeConfirmed)
 				}
-				if p.Timeout != 13*time.Minute {
+				if p.Timeout != 17*time.Minute+30*time.Second {
 					t.Errorf("time-out %s for 3 GiB", p.Timeout)
 				}
 			}},

@@ -39,6 +39,9 @@ func mainWithLab(m *testing.M) int {
 	return labtest.Run(m, cmp.Or(os.Getenv("VIRTMIGRATE_ENGINE_LAB"), "engine"))
 }
 
+// wholeSuite says that all faults are to be run, and not only those that stand for the others.
+func wholeSuite() bool { return os.Getenv("VIRTMIGRATE_FAULTS") == "all" }
+
 // labHosts is the configuration of the lab's hosts as a user would write it.
 func labHosts(l *lab.Lab, kind lab.Kind) map[string]HostConfig {
 	hosts := map[string]HostConfig{}

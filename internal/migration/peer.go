@@ -20,6 +20,9 @@ func (r *run) peerToPeer(ctx context.Context) error {
 	})
 	_, received, resumed := r.moments.read()
 	r.performing, r.performed, r.ran = received, resumed, resumed
+	if r.fetching.Load() { // it ran before it was complete, and the copy lasted until now
+		r.performed = time.Now()
+	}
 	switch {
 	case err != nil && aborted != nil:
 		return fmt.Errorf("%w; the migration was aborted", aborted)

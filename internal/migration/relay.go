@@ -122,15 +122,11 @@ var relayRow = transportRow{
 				Acknowledge: relay.Acknowledge(o.Acknowledge), Compression: relay.Compression(o.Compression), ChunkBytes: o.ChunkKiB << 10,
 				// QEMU's main connection, the parallel ones beside it, one for each disk, and the daemon's
 				Channels:    2 + o.ParallelConnections + len(r.params.MigrateDisks),
-				ReconnectMS: o.ReconnectSeconds * 1000, BlackoutMS: max(relayBlackoutMS, o.MaxDowntimeMS),
+				ReconnectMS: o.ReconnectSeconds * 1000, BlackoutMS: r.pacing.blackout.Milliseconds(),
 			},
 		}
 	},
 }
-
-// relayBlackoutMS is for how long a guest that stands still in its switchover waits for the relays to find one
-// another again.
-const relayBlackoutMS = 10_000
 
 func relayRuledOutOn(h hostFacts) string {
 	switch {

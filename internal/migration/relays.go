@@ -20,7 +20,7 @@ import (
 )
 
 // relays are the two processes of one move, and what was made for them. The run that started them owns
-// them; only pause and words may be called from elsewhere.
+// them; only pause may be called from elsewhere.
 type relays struct {
 	log                 hclog.Logger
 	source, destination *relay.Remote
@@ -30,6 +30,9 @@ type relays struct {
 	// dir is where the sockets are, on both hosts.
 	dir     string
 	sockets map[string]string
+	// hushed: the migration is being aborted, so that only what was said before, which is in heard, can be why.
+	hushed bool
+	heard  []string
 }
 
 // relayError is why the relay cannot be used; nothing of the guest has left when it comes.
@@ -139,10 +142,21 @@ func (rs *relays) pause() {
 	}
 }
 
+// hush takes down what the relays have said so far, before a migration is aborted: what they say of an end that
+// we bring about explains nothing.
+func (rs *relays) hush() {
+	if rs != nil {
+		rs.hushed, rs.heard = true, rs.words((*relay.Remote).Failures)
+	}
+}
+
 // explain adds to a failure what the relays had to say; it has usually come by now.
 func (rs *relays) explain(failure error) error {
-	if rs == nil || failure == nil {
+	switch {
+	case rs == nil || failure == nil || rs.hushed && len(rs.heard) == 0:
 		return failure
+	case rs.hushed:
+		return fmt.Errorf("%w; the relay says: %s", failure, strings.Join(rs.heard, "; "))
 	}
 	deadline := time.Now().Add(300 * time.Millisecond)
 	words := rs.words((*relay.Remote).Failures)

@@ -92,7 +92,9 @@ const (
 	DefaultParallelConnections = 2
 	MaxParallelConnections     = 255 // QEMU's multifd-channels is one byte
 	DefaultMaxDowntimeMS       = 300
-	MaxMaxDowntimeMS           = 2000000       // QEMU's own limit of downtime-limit: 2000 s
+	MaxMaxDowntimeMS           = 2000000 // QEMU's own limit of downtime-limit: 2000 s
+	MinBlackoutTimeoutMS       = 1000
+	MaxBlackoutTimeoutMS       = 2 * MaxMaxDowntimeMS
 	MaxBandwidthMiBPerSecond   = 8796093022207 // libvirt's: the figure in bytes must fit 63 bits
 	DefaultMigrationsPerHost   = 2
 	MaxMigrationsPerHost       = 8 // libvirtd has 20 workers by default, and each migration may hold several
@@ -120,6 +122,10 @@ type Options struct {
 	ParallelConnections   int       `json:"parallel_connections"`
 	BandwidthMiBPerSecond uint64    `json:"bandwidth_mib_per_second"`
 	MaxDowntimeMS         int64     `json:"max_downtime_ms"`
+	// BlackoutTimeoutMS is for how long the guest may stand still in the switchover before it is called off
+	// and the guest runs on on the source; 0 means 10 s beyond twice the downtime that was planned.
+	BlackoutTimeoutMS int64       `json:"blackout_timeout_ms"`
+	Convergence       Convergence `json:"convergence"`
 
 	// Acknowledge, Compression, ReconnectSeconds and ChunkKiB are the relay's: how chunks of ChunkKiB are
 	// acknowledged and compressed, and for how long a broken connection between the relays may be missing.
@@ -152,7 +158,8 @@ type Request struct {
 	// touched.
 	From    string
 	Options Options
-	// Timeout bounds the whole operation; 0 means 10 minutes and 60 s for each GiB of guest memory.
+	// Timeout bounds the whole operation; 0 means 10 minutes beyond what the copy may
+	// take: convergence.timeout_seconds_per_gib for each GiB of guest memory and copied disks.
 	Timeout time.Duration
 	// Watch, when not nil, is called at every step and with every reading of the job, from one
 	// goroutine at a time. It must return soon.
@@ -196,6 +203,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxDowntimeMS < 0 || o.MaxDowntimeMS > MaxMaxDowntimeMS {
 		return fmt.Errorf("max_downtime_ms is %d, but must be 1 to %d", o.MaxDowntimeMS, MaxMaxDowntimeMS)
+	}
+	if err := o.validateConvergence(); err != nil {
+		return err
 	}
 	if err := o.validateTunnel(); err != nil {
 		return err
@@ -266,6 +276,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxDowntimeMS == 0 {
 		o.MaxDowntimeMS = DefaultMaxDowntimeMS
 	}
+	o.Convergence = o.Convergence.withDefaults()
 	if o.Acknowledge == "" {
 		o.Acknowledge = AcknowledgeWindow
 	}

@@ -50,6 +50,13 @@ type run struct {
 	// diskTotal and diskProcessed are the last that the running job told: the completed one forgets them.
 	diskTotal, diskProcessed *uint64
 	warnings                 []string
+	// steering are warnings of the goroutine that watches, and its own until it has ended.
+	steering []string
+	// giveUp takes the first reason to abort that comes from watching.
+	giveUp chan error
+	// fetching: the guest runs on the destination and fetches its memory, so that nothing can be aborted any
+	// more. standing: it was paused so that the copy comes to an end.
+	fetching, standing atomic.Bool
 	// left: some of the guest's memory or disks was seen to have left the source.
 	left atomic.Bool
 	// sourceLost: the connection to the source's daemon broke during the attempt.
@@ -64,8 +71,10 @@ const (
 	peerAbortPatience = 45 * time.Second
 	// abortAnswer is for one abort to be answered by a busy daemon.
 	abortAnswer = 10 * time.Second
-	// finishPatience is for the destination to start the guest.
-	finishPatience = 60 * time.Second
+	// finishLeast is for the destination to start the guest, however long the blackout has been.
+	finishLeast = 5 * time.Second
+	// arrivalPatience is for the daemons to undo a switchover that was called off, before we do.
+	arrivalPatience = 3 * time.Second
 	// confirmPatience is for the source to kill its QEMU.
 	confirmPatience = 60 * time.Second
 	// settlePatience is for the daemons to undo what a broken attempt left: their keepalive takes 30 s
@@ -108,6 +117,7 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 	}
 	stopWatching()
 	watch.Wait()
+	r.warnings = append(r.warnings, r.steering...)
 	select {
 	case <-r.src.Lost():
 		r.sourceLost = true
@@ -172,7 +182,11 @@ func (r *run) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if r.relays != nil {
-		r.moments.paused = r.relays.pause
+		r.moments.paused = func() {
+			if !r.fetching.Load() && !r.standing.Load() {
+				r.relays.pause()
+			}
+		}
 	}
 	r.listening.Go(func() { r.moments.listen(r.id.UUID, r.src.Events(), r.dst.Events(), r.tell) })
 	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {
@@ -205,11 +219,29 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		patience = peerAbortPatience
 	}
 	var retry, give <-chan time.Time
+	var since time.Time
+	pulse := time.NewTicker(pulseInterval)
+	defer pulse.Stop()
 	for {
 		select {
 		case err := <-answer:
 			return err, aborted
+		case <-pulse.C:
+			why := r.blackedOut()
+			if why == nil || aborted != nil {
+				continue
+			}
+			aborted, done, lost = why, nil, nil
+		case why := <-r.giveUp:
+			if aborted != nil {
+				continue
+			}
+			aborted, done, lost = why, nil, nil
 		case <-done:
+			if done = nil; r.fetching.Load() {
+				r.log.Warn("the guest runs on the destination already and fetches its memory: waiting for the end of that", "although", cause(ctx, ctx.Err()))
+				continue
+			}
 			aborted, done, lost = cause(ctx, ctx.Err()), nil, nil
 		case <-lost:
 			// the source's QEMU does not notice, and would go on towards a QEMU nobody can finish
@@ -221,7 +253,8 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 			return <-answer, aborted
 		}
 		if give == nil {
-			give = time.After(patience)
+			r.relays.hush()
+			give, since = time.After(patience), time.Now()
 			r.log.Info("aborting the migration", "why", aborted)
 		}
 		// before QEMU has taken the job there is nothing to abort yet, hence again and again
@@ -230,6 +263,9 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 			r.log.Debug("abort", "error", err)
 		}
 		cancel()
+		if errors.Is(aborted, errBlackout) && time.Since(since) > arrivalPatience {
+			r.dropArrival(ctx)
+		}
 		retry = time.After(200 * time.Millisecond)
 	}
 }

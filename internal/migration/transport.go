@@ -82,6 +82,9 @@ func (row transportRow) why(fa facts, o Options) string {
 	if failed := fa.failed[row.name]; failed != "" {
 		return failed
 	}
+	if why := postCopyRuledOut(row.name, fa, o); why != "" {
+		return why
+	}
 	for _, h := range []hostFacts{fa.source, fa.destination} {
 		// a peer_uri leads to a host, and only the destination's matters
 		if row.name == TransportTunnel && h.key == fa.source.key {
@@ -156,6 +159,7 @@ type recipe struct {
 	// offline: the guest is shut off, and only its definition moves.
 	offline bool
 	disks   diskWork
+	pacing  pacing
 	// relay is nil where another transport carries the memory.
 	relay *relayWork
 	// vouched and unvouched count the shared disks with a cache mode that is safe for certain, and others.

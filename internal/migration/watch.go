@@ -124,8 +124,8 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 				destination = nil
 			} else if e.UUID == uuid && e.Kind == host.EventStarted {
 				m.note(&m.received, e.At)
-			} else if e.UUID == uuid && e.Kind == host.EventResumed {
-				m.note(&m.resumed, e.At)
+			} else if _, _, resumed := m.read(); e.UUID == uuid && e.Kind == host.EventResumed && resumed.IsZero() {
+				m.note(&m.resumed, e.At) // after post-copy comes another one
 			}
 		}
 	}
@@ -142,6 +142,7 @@ func (r *run) watchJob(ctx context.Context) {
 	ticker := time.NewTicker(jobInterval)
 	defer ticker.Stop()
 	logged := time.Now()
+	judge := pace{pacing: r.recipe.pacing}
 	for {
 		select {
 		case <-ctx.Done():
@@ -170,6 +171,7 @@ func (r *run) watchJob(ctx context.Context) {
 			}
 		}
 		r.tell.tell(p)
+		r.steer(context.WithoutCancel(ctx), &judge, job)
 		if time.Since(logged) > 3*time.Second {
 			logged = time.Now()
 			r.logProgress(r.tell.line())

@@ -1,0 +1,113 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
+)
+
+// slowLink gives the lab a link of so many Mbit/s for the time of a test.
+func slowLink(t *testing.T, l *lab.Lab, megabits int) {
+	t.Helper()
+	if err := l.Shape(labtest.Context(t, time.Minute), megabits); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Shape(context.Background(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// allowPostCopy skips a test where the machine's kernel does not let it be permitted.
+func allowPostCopy(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	undo, err := l.AllowPostCopy(true)
+	if errors.Is(err, lab.ErrNoPostCopy) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := undo(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestConvergencePolicies moves a guest that writes memory faster than the link can carry it. Each policy ends
+// the move in its own way.
+func TestConvergencePolicies(t *testing.T) {
+	l := labtest.Lab(t)
+	slowLink(t, l, 400) // about 48 MB/s
+	for _, c := range []struct {
+		name    string
+		options Options
+		timeout time.Duration
+		dirty   int
+		on      string
+		says    string // in the error, or among the warnings
+		minMS   int64  // of downtime
+		maxMS   int64
+		whole   bool // only among all faults
+	}{
+		{name: "abort", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 8}}, dirty: 200, on: "alpha", says: "did not come to an end in 8s (timeout_seconds_per_gib)"},
+		{name: "abort of a stalled copy, peer to peer", options: Options{Control: ControlPeerToPeer, Convergence: Convergence{StallSeconds: 3}}, dirty: 200, on: "alpha", whole: true, says: "came no nearer to its end for 3s (stall_seconds)"},
+		{name: "suspend", whole: true, options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutSuspend}}, dirty: 200, on: "beta", says: "was paused for the rest", minMS: 500},
+		{name: "suspend over tls, peer to peer", options: Options{Transport: TransportTLS, Control: ControlPeerToPeer, Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutSuspend}}, dirty: 200, on: "beta", says: "was paused for the rest", minMS: 500},
+		{name: "keep trying until the time-out of all", whole: true, options: Options{Convergence: Convergence{StallSeconds: 1, TimeoutSecondsPerGiB: 1, OnTimeout: OnTimeoutKeepTrying}}, timeout: 8 * time.Second, dirty: 200, on: "alpha", says: "the time-out of 8s passed"},
+		{name: "a longer downtime", options: Options{MaxDowntimeMS: 100, Convergence: Convergence{TimeoutSecondsPerGiB: 20, DowntimeSteps: 6}}, dirty: 200, on: "beta", minMS: 500},
+		{name: "auto-converge", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 60, AutoConverge: true}}, dirty: 80, on: "beta", whole: true},
+		{name: "post-copy", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutPostCopy}}, dirty: 200, on: "beta", says: "before all its memory was there", maxMS: 1200},
+		{name: "post-copy, peer to peer", whole: true, options: Options{Control: ControlPeerToPeer, Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutPostCopy}}, dirty: 200, on: "beta", says: "before all its memory was there", maxMS: 1200},
+	} {
+		t.Run(strings.NewReplacer(" ", "_", ",", "").Replace(c.name), func(t *testing.T) {
+			if c.whole && !wholeSuite() {
+				t.Skip("only in make test-faults")
+			}
+			if c.options.Convergence.OnTimeout == OnTimeoutPostCopy {
+				allowPostCopy(t, l)
+			}
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: c.dirty, Disk: true, NIC: true})
+			if c.options.Transport == "" {
+				c.options.Transport = TransportRelay
+			}
+			fleet := labFleet(t, l)
+			if c.options.Transport == TransportRelay {
+				fleet = labFleet(t, l, relayHosts(l, "root"))
+			}
+			since := time.Now()
+			o, err := fleet.Migrate(labtest.Context(t, 3*time.Minute), Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: c.options, Timeout: c.timeout})
+			said := strings.Join(o.Warnings, "; ")
+			if moved := err == nil; moved != (c.on == "beta") {
+				t.Errorf("moved %v, error %v", moved, err)
+			}
+			if err != nil {
+				said = err.Error()
+				t.Log(said)
+			}
+			if !strings.Contains(said, c.says) {
+				t.Errorf("it says %q, not %q", said, c.says)
+			}
+			labtest.MustRun(t, g, c.on)
+			mustLeaveNoRelay(t, l)
+			if o.Result == nil {
+				return
+			}
+			t.Logf("total %d ms, copy %d ms, downtime %d ms, missing %v", *o.Result.TotalMS, *o.Result.CopyMS, *o.Result.DowntimeMS, o.Result.MissingFigures)
+			if got := *o.Result.DowntimeMS; got < c.minMS || c.maxMS > 0 && got > c.maxMS {
+				t.Errorf("downtime %d ms, expected %d to %d", got, c.minMS, c.maxMS)
+			}
+			// an emulated guest may hiccup after it started, and is never silent for less than it stood still
+			if gap, err := g.SwitchoverGap(t.Context(), since); err != nil || gap.Length.Milliseconds() < *o.Result.DowntimeMS-10 {
+				t.Errorf("the guest was silent for %s (%v), downtime_ms is %d", gap.Length, err, *o.Result.DowntimeMS)
+			}
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// pulseInterval is how often a migration under way is asked whether its guest has stood still for too long.
+const pulseInterval = 100 * time.Millisecond
+
+// errBlackout is why a switchover was called off.
+var errBlackout = errors.New("the guest stood still for too long")
+
+// steer does what a reading of the job calls for.
+func (r *run) steer(ctx context.Context, p *pace, job host.Job) {
+	what, why, downtime := p.next(job.At, job)
+	var err error
+	switch what {
+	case deedNone:
+		return
+	case deedRaise:
+		if err := r.source.SetMaxDowntime(ctx, r.id.UUID, downtime); err != nil {
+			r.log.Warn("the downtime limit could not be raised", "error", err)
+			return
+		}
+		r.log.Info("raised the downtime limit", "because", why, "milliseconds", downtime.Milliseconds())
+		return
+	case deedPostCopy:
+		// before the call, since nothing may be aborted from the moment that it takes effect
+		r.fetching.Store(true)
+		if err = r.source.StartPostCopy(ctx, r.id.UUID); err != nil {
+			r.fetching.Store(false)
+			why = fmt.Sprintf("%s, and post-copy did not begin: %v", why, err)
+			break
+		}
+		r.warn("%s: the guest was let run on %s before all its memory was there", why, r.plan.To)
+		return
+	case deedSuspend:
+		r.standing.Store(true)
+		if err = r.source.Suspend(ctx, r.id.UUID); err != nil {
+			r.standing.Store(false)
+			why = fmt.Sprintf("%s, and the guest could not be paused: %v", why, err)
+			break
+		}
+		r.warn("%s: the guest was paused for the rest of the copy", why)
+		return
+	}
+	select {
+	case r.giveUp <- errors.New(why):
+	default: // it is being aborted already
+	}
+}
+
+// warn notes what the user should know of the way.
+func (r *run) warn(format string, args ...any) {
+	r.steering = append(r.steering, fmt.Sprintf(format, args...))
+	r.log.Warn(r.steering[len(r.steering)-1])
+}
+
+// blackedOut says that the guest has stood still for longer than a switchover may last. Standing still as
+// the policy wants, or for post-copy, is none.
+func (r *run) blackedOut() error {
+	stopped, _, resumed := r.moments.read()
+	limit := r.recipe.pacing.blackout
+	if stopped.IsZero() || !resumed.IsZero() || time.Since(stopped) < limit || r.recipe.paused || r.fetching.Load() || r.standing.Load() {
+		return nil
+	}
+	return fmt.Errorf("%w in the switchover (blackout_timeout_ms %d)", errBlackout, limit.Milliseconds())
+}
+
+// dropArrival destroys the copy on the destination of a guest that stood still for too long, if it has not been
+// let run: it was read as still waiting right before. Only so can the source, which has all of the guest, go on
+// when the destination does not answer for its half.
+func (r *run) dropArrival(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortAnswer)
+	defer cancel()
+	state, err := r.destination.State(ctx, r.id.UUID)
+	if err != nil || !state.Incoming() && !state.PausedByMigration() {
+		r.log.Debug("the destination's copy is not touched", "state", state, "error", err)
+		return
+	}
+	r.log.Warn("destroying the copy on the destination, which was never let run", "state", state)
+	if err := r.destination.Destroy(ctx, r.id.UUID); err != nil {
+		r.log.Warn("the copy on the destination could not be destroyed", "error", err)
+	}
+}
+
+// finishLimit is for the destination to start the guest: what is left of the blackout, and never so little that
+// a busy host could not.
+func (r *run) finishLimit() time.Duration {
+	stopped, _, _ := r.moments.read()
+	if stopped.IsZero() {
+		stopped = time.Now()
+	}
+	return max(finishLeast, r.recipe.pacing.blackout-time.Since(stopped))
+}
