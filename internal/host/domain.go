@@ -12,8 +12,9 @@ type Domain struct {
 	State                 State
 	Persistent, Autostart bool
 
-	MemoryBytes uint64
-	VCPUs       int
+	// MemoryBytes is the most the guest may have, CurrentMemoryBytes what its balloon leaves it now.
+	MemoryBytes, CurrentMemoryBytes uint64
+	VCPUs                           int
 	// Type is the hypervisor's kind: "kvm", "qemu".
 	Type                    string
 	Arch, Machine, Emulator string

@@ -44,6 +44,10 @@ func (d *Domain) addInterface(dev device) {
 			i.Source = s.VDPA.Device
 		}
 	}
+	// a guest that runs shows the bridge that its network led it to; another host is asked for the network
+	if network := within(dev.text, "source", "network"); network != "" && (i.Type == "bridge" || i.Type == "direct") {
+		i = Interface{Type: "network", Source: network}
+	}
 	d.Interfaces = append(d.Interfaces, i)
 	// libvirt unplugs the device of a failover pair by itself
 	paired := x.Teaming != nil && x.Teaming.Type == "transient"

@@ -31,6 +31,10 @@ func readDomain(text string) (Domain, error) {
 	if x.Memory != nil {
 		d.MemoryBytes = inBytes(uint64(x.Memory.Value), x.Memory.Unit)
 	}
+	d.CurrentMemoryBytes = d.MemoryBytes
+	if x.CurrentMemory != nil {
+		d.CurrentMemoryBytes = inBytes(uint64(x.CurrentMemory.Value), x.CurrentMemory.Unit)
+	}
 	if x.VCPU != nil {
 		d.VCPUs = int(min(x.VCPU.Value, math.MaxInt32))
 	}

@@ -33,7 +33,7 @@ func TestADescriptionsFacts(t *testing.T) {
 	got.CPUXML = ""
 	want := Domain{
 		ID:          DomainID{Name: "web", UUID: "6f6b1b8e-3c5b-4b6e-9d0a-0f3c2b1a0d9e", ID: 7},
-		MemoryBytes: 4 << 30, VCPUs: 4, Type: "kvm", Arch: "x86_64", Machine: "pc-q35-7.2", Emulator: "/usr/bin/qemu-system-x86_64",
+		MemoryBytes: 4 << 30, CurrentMemoryBytes: 2 << 30, VCPUs: 4, Type: "kvm", Arch: "x86_64", Machine: "pc-q35-7.2", Emulator: "/usr/bin/qemu-system-x86_64",
 		TPM: true, NVRAM: true, HugePages: true, NVRAMPath: "/var/lib/libvirt/qemu/nvram/web_VARS.fd",
 		Disks: []Disk{
 			{Target: "vda", Device: "disk", Type: "file", Source: "/var/lib/libvirt/images/web.qcow2", Path: "/var/lib/libvirt/images/web.qcow2", Format: "qcow2", Cache: "none", Local: true},
@@ -64,7 +64,7 @@ func TestADescriptionsFacts(t *testing.T) {
 func TestADescriptionWithNearlyNothing(t *testing.T) {
 	want := Domain{
 		ID:          DomainID{Name: "bare", UUID: "00000000-0000-4000-8000-000000000001", ID: -1},
-		MemoryBytes: 64 << 20, VCPUs: 1, Type: "qemu", Arch: "aarch64", Machine: "virt",
+		MemoryBytes: 64 << 20, CurrentMemoryBytes: 64 << 20, VCPUs: 1, Type: "qemu", Arch: "aarch64", Machine: "virt",
 	}
 	if d := cmp.Diff(want, description(t, "bare.xml")); d != "" {
 		t.Error(d)
@@ -82,6 +82,23 @@ func TestTheCPUIsCutOutWhereItStands(t *testing.T) {
 	} {
 		if got := element(text, "domain", "cpu"); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestAnInterfaceOnANetworkNeedsTheNetwork(t *testing.T) {
+	for text, want := range map[string]Interface{
+		"<interface type='bridge'><source network='app' portid='1' bridge='br0'/></interface>": {Type: "network", Source: "app"},
+		"<interface type='direct'><source network='lan' dev='eth0' mode='vepa'/></interface>":  {Type: "network", Source: "lan"},
+		"<interface type='bridge'><source bridge='br0'/></interface>":                          {Type: "bridge", Source: "br0"},
+		"<interface type='direct'><source dev='eth0' mode='bridge'/></interface>":              {Type: "direct", Source: "eth0"},
+	} {
+		d, err := readDomain("<domain><name>g</name><devices>" + text + "</devices></domain>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Interfaces) != 1 || d.Interfaces[0] != want {
+			t.Errorf("%s: %+v", text, d.Interfaces)
 		}
 	}
 }

@@ -41,6 +41,7 @@ const (
 	CodeNoPool             uint32 = 49
 	CodeNoVolume           uint32 = 50
 	CodeOperationInvalid   uint32 = 55
+	CodeNoInterface        uint32 = 57
 	CodeTimeout            uint32 = 68
 	CodeArgUnsupported     uint32 = 74
 	CodeAborted            uint32 = 78

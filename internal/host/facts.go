@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +43,13 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 		return Facts{}, err
 	}
 	var c struct {
-		UUID string `xml:"host>uuid"`
-		Arch string `xml:"host>cpu>arch"`
+		UUID     string `xml:"host>uuid"`
+		Arch     string `xml:"host>cpu>arch"`
+		Model    string `xml:"host>cpu>model"`
+		Vendor   string `xml:"host>cpu>vendor"`
+		Features []struct {
+			Name string `xml:"name,attr"`
+		} `xml:"host>cpu>feature"`
 		secModels
 	}
 	if err := xml.Unmarshal([]byte(caps), &c); err != nil {
@@ -51,6 +57,12 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	}
 	f.UUID, f.Arch = c.UUID, c.Arch
 	f.QEMUUser = c.user()
+	features := make([]string, len(c.Features))
+	for i, feature := range c.Features {
+		features[i] = feature.Name
+	}
+	slices.Sort(features)
+	f.CPUModel, f.CPUFeatures = strings.TrimSpace(c.Vendor+" "+c.Model), strings.Join(features, " ")
 
 	free, err := ask(ctx, h, "ask for free memory", callLimit, (*libvirt.Libvirt).NodeGetFreeMemory)
 	if err != nil && !notSupported(err) {

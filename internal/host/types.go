@@ -33,8 +33,11 @@ type Facts struct {
 	// LibvirtVersion and HypervisorVersion as libvirt counts them: major*1000000 + minor*1000 + release.
 	LibvirtVersion, HypervisorVersion Version
 	Arch                              string
-	CPUs                              int
-	MemoryBytes                       uint64
+	// CPUModel is the vendor and libvirt's nearest model of the host's CPUs, CPUFeatures what they have beyond
+	// that model, sorted and parted by blanks.
+	CPUModel, CPUFeatures string
+	CPUs                  int
+	MemoryBytes           uint64
 	// FreeMemoryBytes is the host's free memory without caches.
 	FreeMemoryBytes uint64
 	// QEMUUser is as whom libvirt starts QEMU, nil where the daemon does not say.

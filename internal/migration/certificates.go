@@ -46,6 +46,8 @@ var certificateDirs = []string{"/etc/pki/libvirt-migrate", "/etc/pki/qemu"}
 type publicFiles interface {
 	Read(path string, limit int64) ([]byte, error)
 	Stat(path string) (fs.FileInfo, error)
+	// Clock is what the host's clock shows.
+	Clock() (time.Time, error)
 	Close() error
 }
 
@@ -230,6 +232,34 @@ func signedBy(own chain, roots []*x509.Certificate, usage x509.ExtKeyUsage, now 
 	return true
 }
 
+// certificatesUnusable gives the fact that rules QEMU's TLS out by its certificates, "" when none is known.
+func certificatesUnusable(fa facts) string {
+	for _, h := range []hostFacts{fa.source, fa.destination} {
+		if why := h.certificates.unusable(h.key); why != "" {
+			return why
+		}
+	}
+	return certificatesRuledOut(fa)
+}
+
+// checkCertificates refuses what would only fail at the handshake. Without a wish for tls, certificates that
+// do not fit only rule that transport out.
+func checkCertificates(p *Plan, o Options, fa facts, block blocker) string {
+	why := certificatesUnusable(fa)
+	switch {
+	case why != "" && o.Transport == TransportTLS:
+		block("certificates", "", "transport tls is not possible: %s", why)
+	case why != "":
+		return "they rule transport tls out, and another one was chosen: " + why
+	case p.Transport != TransportTLS:
+		return "they are not used: the transport is another one"
+	default:
+		p.Warnings = append(p.Warnings, certificateWarnings(fa)...)
+		p.ToBeConfirmed = append(p.ToBeConfirmed, certificatesToBeConfirmed(fa))
+	}
+	return ""
+}
+
 // soonExpired is how long before its end a certificate is warned about.
 const soonExpired = 14 * 24 * time.Hour
 
@@ -255,14 +285,14 @@ func certificateWarnings(fa facts) []string {
 	return out
 }
 
-// certificatesToBeConfirmed lists what only the handshake can prove.
-func certificatesToBeConfirmed(fa facts) []string {
+// certificatesToBeConfirmed is what only the handshake can prove.
+func certificatesToBeConfirmed(fa facts) string {
 	src, dst := fa.source.certificates, fa.destination.certificates
 	if src != nil && dst != nil && src.unseen == "" && dst.unseen == "" {
-		return []string{fmt.Sprintf("that QEMU on %s and %s can read the keys of its certificates in %s, and that qemu.conf names no other folder", fa.source.key, fa.destination.key, dst.dir)}
+		return fmt.Sprintf("that QEMU on %s and %s can read the keys of its certificates in %s, and that qemu.conf names no other folder", fa.source.key, fa.destination.key, dst.dir)
 	}
-	return []string{fmt.Sprintf("that QEMU on %s and %s has certificates one CA signed, and that the destination's is for the name %q",
-		fa.source.key, fa.destination.key, fa.destination.tlsName())}
+	return fmt.Sprintf("that QEMU on %s and %s has certificates one CA signed, and that the destination's is for the name %q",
+		fa.source.key, fa.destination.key, fa.destination.tlsName())
 }
 
 // certificatesKept is how long what was seen of a host's certificates is good for further plans.
@@ -271,28 +301,34 @@ const certificatesKept = time.Minute
 // lookLimit bounds the look at a host's files.
 const lookLimit = 10 * time.Second
 
-// look returns what can be seen of the host's certificates; nil where there is no login, or it does not
-// get there: then it is the handshake that confirms them.
-func (m *member) look(ctx context.Context, fresh bool) *certificates {
+// look returns what can be seen of the host's certificates and its clock; nil where there is no login, or it
+// does not get there: then it is the handshake that confirms them.
+func (m *member) look(ctx context.Context, fresh bool) (*certificates, *clock) {
 	m.looking.Lock()
 	defer m.looking.Unlock()
-	if c := m.certificates; !fresh && c != nil && time.Since(c.at) < certificatesKept {
-		return c
+	if c := m.certificates; !fresh && c != nil && time.Since(m.lookedAt) < certificatesKept {
+		return c, m.clock
 	}
 	d, _, err := m.reach(ctx, true)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	files, err := d.Files(ctx)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	defer files.Close()
 	if !seesHost(files) {
-		return nil
+		return nil, nil
 	}
-	m.certificates = lookAtCertificates(files, m.cfg.TLSCertificatesDir, time.Now())
-	return m.certificates
+	m.clock = readClock(files)
+	now := time.Now()
+	if m.clock != nil {
+		now = now.Add(m.clock.ahead) // QEMU judges by its own host's clock
+	}
+	m.certificates = lookAtCertificates(files, m.cfg.TLSCertificatesDir, now)
+	m.lookedAt = time.Now()
+	return m.certificates, m.clock
 }

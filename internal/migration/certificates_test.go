@@ -32,7 +32,8 @@ func (f someFiles) Read(path string, _ int64) ([]byte, error) {
 func (f someFiles) Stat(path string) (fs.FileInfo, error) {
 	return f.MapFS.Stat(strings.TrimPrefix(path, "/"))
 }
-func (f someFiles) Close() error { return nil }
+func (f someFiles) Clock() (time.Time, error) { return noon, nil }
+func (f someFiles) Close() error              { return nil }
 
 type authority struct {
 	cert *x509.Certificate

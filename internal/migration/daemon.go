@@ -33,6 +33,13 @@ type daemon interface {
 	SetMaxDowntime(ctx context.Context, uuid string, d time.Duration) error
 	// Files opens the host's public files; an error where the connection gives no login.
 	Files(ctx context.Context) (publicFiles, error)
+	// Offer and the next four say what the host has for a guest that is to come.
+	Offer(ctx context.Context, d host.Domain) (host.Offer, error)
+	Networks(ctx context.Context) (map[string]bool, error)
+	Link(ctx context.Context, name string) (host.Answer, error)
+	AvailableMemory(ctx context.Context) (uint64, error)
+	FreeHugePages(ctx context.Context) ([]host.HugePages, error)
+	Arriving(ctx context.Context) ([]host.DomainID, error)
 	Pools(ctx context.Context) ([]host.Pool, error)
 	Volume(ctx context.Context, path string) (host.Volume, error)
 	DiskUsers(ctx context.Context, path string) ([]host.DomainID, error)

@@ -9,8 +9,8 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
-// decide is pure: it turns a request's options and the facts into the plan of a move, with every blocker
-// and warning at once. The libvirt daemons accept several combinations of flags and parameters that
+// decide is pure: it turns a request's options and the facts into the plan of a move, with what came of every
+// check at once. The libvirt daemons accept several combinations of flags and parameters that
 // cannot work (their checks are in the client library, which this program does not use), so nothing
 // leaves here that was not checked here.
 func decide(o Options, fa facts) Plan {
@@ -19,46 +19,35 @@ func decide(o Options, fa facts) Plan {
 		Name: fa.guest.ID.Name, UUID: fa.guest.ID.UUID, From: fa.source.key, To: fa.destination.key,
 		RuledOut: map[Transport]string{}, Storage: o.Storage,
 	}
-	block := func(id, hint, format string, args ...any) {
-		p.Blockers = append(p.Blockers, Finding{ID: id, Text: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	if slices.Contains(fa.source.keys, fa.destination.key) {
 		p.To = p.From
 		return p
 	}
-	blockHosts(fa, block)
-	blockGuest(fa, block)
-	decideStorage(&p, o, fa, block)
+	p.lookThrough(checks, o, fa)
 	bytes := fa.guest.MemoryBytes
 	for _, d := range p.recipe.disks.copied {
 		bytes += d.CapacityBytes
 	}
 	p.recipe.pacing = pacingOf(o, bytes)
 	p.Timeout = defaultTimeout + p.recipe.pacing.limit
-	if fa.guest.State.ShutOff() {
-		decideOffline(&p, fa, block)
-		return p
+	if !fa.guest.State.ShutOff() {
+		p.complete(o, fa)
 	}
-	if fa.destination.cfg.migrationAddress() == "" {
-		block("migration_address", fmt.Sprintf("set migration_address of host %q to the name or address at which the other hosts reach it", fa.destination.key),
-			"nothing says at which address %q can be reached by the other hosts", fa.destination.key)
-	}
-	decideTransport(&p, o, fa, block)
-	decideControl(&p, o, fa, block)
+	return p
+}
 
+// complete fills in the part of a running guest's recipe that no check decides.
+func (p *Plan) complete(o Options, fa facts) {
 	r := &p.recipe
 	r.flags |= host.FlagLive
 	if o.Convergence.AutoConverge {
 		r.flags |= host.FlagAutoConverge
 	}
-	if o.Convergence.OnTimeout == OnTimeoutPostCopy && !fa.guest.State.PausedByUser() { // a paused one writes nothing
+	if mayPostCopy(o, fa) {
 		r.flags |= host.FlagPostCopy
-		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s and %s allow post-copy (vm.unprivileged_userfaultfd = 1, or libvirt 10.2 with /dev/userfaultfd)", fa.source.key, fa.destination.key))
 	}
 	if r.mayVouch() {
 		r.flags |= host.FlagUnsafe
-	} else if r.unvouched > 0 {
-		p.ToBeConfirmed = append(p.ToBeConfirmed, "that libvirt takes the cache modes of the shared disks for safe")
 	}
 	r.autostart = fa.guest.Autostart
 	if r.persistent = fa.guest.Persistent; r.persistent {
@@ -75,64 +64,46 @@ func decide(o Options, fa facts) Plan {
 	}
 	r.params.DestinationName = fa.guest.ID.Name
 	r.params.BandwidthMiBPerSecond = o.BandwidthMiBPerSecond
-	if fa.leftover {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("host %q keeps an old definition of this guest, which the move replaces", p.To))
-	}
-	return p
 }
 
+// blocker notes what rules a move out: what it is called, what to do about it, and what it is in words.
 type blocker func(id, hint, format string, args ...any)
 
-func blockHosts(fa facts, block blocker) {
+func (p *Plan) blocker() blocker {
+	return func(id, hint, format string, args ...any) {
+		p.Blockers = append(p.Blockers, Finding{ID: id, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
+}
+
+func checkTransport(p *Plan, o Options, fa facts, block blocker) string {
+	decideTransport(p, o, fa, block)
+	if p.Transport == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s", p.Transport, p.Reason)
+}
+
+// mayPostCopy says whether the move may end in post-copy. A guest that its user paused writes nothing.
+func mayPostCopy(o Options, fa facts) bool {
+	return o.Convergence.OnTimeout == OnTimeoutPostCopy && !fa.guest.State.PausedByUser()
+}
+
+func checkPostCopy(p *Plan, o Options, fa facts, _ blocker) string {
+	if !mayPostCopy(o, fa) {
+		return "was not asked for"
+	}
+	toBeConfirmed(p, "that %s and %s allow post-copy (vm.unprivileged_userfaultfd = 1, or libvirt 10.2 with /dev/userfaultfd)", fa.source.key, fa.destination.key)
 	for _, h := range []hostFacts{fa.source, fa.destination} {
-		if h.Driver != "QEMU" {
-			block("driver", "use a qemu URI", "host %q runs libvirt's %s driver, and only QEMU guests can be moved", h.key, h.Driver)
+		if h.LibvirtVersion >= resumeBroken && h.LibvirtVersion < resumeMended {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("libvirt %s on %s may crash when a post-copy whose network broke is resumed; libvirt %s does not", h.LibvirtVersion, h.key, resumeMended))
 		}
 	}
-	if fa.source.UUID == fa.destination.UUID {
-		block("host_uuid", "set a distinct host_uuid in libvirtd.conf of one of them",
-			"hosts %q and %q have the same UUID %s", fa.source.key, fa.destination.key, fa.source.UUID)
-	}
-	if fa.source.Arch != "" && fa.destination.Arch != "" && fa.source.Arch != fa.destination.Arch {
-		block("architecture", "", "host %q is %s, host %q is %s", fa.source.key, fa.source.Arch, fa.destination.key, fa.destination.Arch)
-	}
-	if fa.nameTakenBy != "" {
-		block("name_taken", "rename or undefine that domain", "host %q has another domain named %q (%s)", fa.destination.key, fa.guest.ID.Name, fa.nameTakenBy)
-	}
+	return ""
 }
 
-func blockGuest(fa facts, block blocker) {
-	g := fa.guest
-	if !g.State.Running() && !g.State.PausedByUser() && !g.State.ShutOff() {
-		block("state", "bring it to a running state first, or shut it off", "guest %q is %s, and only a guest that runs, that its user paused or that is shut off can be moved", g.ID.Name, g.State)
-	}
-	if fa.otherJob {
-		block("job", "wait for it to end: virsh domjobinfo shows it", "a job (save, dump, snapshot, backup or block job) runs on guest %q", g.ID.Name)
-	}
-	if !g.State.ShutOff() {
-		blockDevices(g, fa.source.key, block)
-	}
-	blockCounts(g, block)
-}
-
-// blockDevices finds what keeps a guest on its host wherever it is to go.
-func blockDevices(g host.Domain, key string, block blocker) {
-	for _, dev := range g.HostDevices {
-		block("host_device", "detach it, or shut the guest down to move it", "guest %q uses a device of host %q: %s", g.ID.Name, key, dev)
-	}
-	for _, b := range g.Blockers {
-		block("device", "detach it first", "guest %q has something QEMU cannot migrate: %s", g.ID.Name, b)
-	}
-}
-
-// blockCounts finds what libvirt keeps beside a guest and does not carry.
-func blockCounts(g host.Domain, block blocker) {
-	if g.Snapshots > 0 {
-		block("snapshots", "virsh snapshot-list shows them; delete them or their metadata first", "guest %q has %d snapshots, and libvirt does not migrate a guest with snapshots", g.ID.Name, g.Snapshots)
-	}
-	if g.Checkpoints > 0 {
-		block("checkpoints", "virsh checkpoint-list shows them; delete them first", "guest %q has %d checkpoints, which libvirt would drop without a word", g.ID.Name, g.Checkpoints)
-	}
+func checkControl(p *Plan, o Options, fa facts, block blocker) string {
+	decideControl(p, o, fa, block)
+	return fmt.Sprintf("%s: %s", p.Control, p.ControlReason)
 }
 
 // decideTransport takes the transport asked for, or for auto the first encrypted one no fact rules out.
@@ -155,6 +126,9 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 		}
 		p.RuledOut[row.name] = why
 	}
+	if chosen == nil && o.Transport == TransportTLS && certificatesUnusable(fa) != "" {
+		return // the check of certificates says it
+	}
 	if chosen == nil {
 		block("transport", "", "no transport: %s", ruledOutWords(p.RuledOut))
 		return
@@ -171,9 +145,6 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 			block("plain", "choose transport auto, or set allow_plain = true", "transport %q sends guest memory unencrypted%s", chosen.name, plainBecause(chosen.name, fa))
 		}
 		p.Warnings = append(p.Warnings, fmt.Sprintf("the memory of guest %q will cross the network unencrypted (transport %q)", p.Name, chosen.name))
-	}
-	if chosen.name == TransportTLS {
-		p.Warnings = append(p.Warnings, certificateWarnings(fa)...)
 	}
 	p.ToBeConfirmed = append(p.ToBeConfirmed, chosen.toBeConfirmed(fa)...)
 	chosen.carry(fa, o, &p.recipe)

@@ -22,6 +22,10 @@ type facts struct {
 	disks []diskFacts
 	// otherJob says that a job which is no migration runs on the guest.
 	otherJob bool
+	// offered is what the destination has for the guest.
+	offered offered
+	// perHost is how many migrations one host may have at a time.
+	perHost int
 	// failed are the transports that this very run has tried in vain, with what went wrong.
 	failed map[Transport]string
 }
@@ -33,6 +37,10 @@ type hostFacts struct {
 	host.Facts
 	// certificates are QEMU's; nil when nobody could look.
 	certificates *certificates
+	// clock is nil when nobody could read it.
+	clock *clock
+	// arriving are the names of other guests on their way to this host, looked for by plans only.
+	arriving []string
 	// cannotRun says why no program of ours can be run there, "" when nothing is known to speak against it.
 	cannotRun string
 }
@@ -40,8 +48,7 @@ type hostFacts struct {
 // inspect asks source and destination for the facts. Unlike locate, it needs answers of both.
 //
 // fresh looks at everything anew; a plan may use what another plan saw a moment ago.
-func (f *Fleet) inspect(ctx context.Context, v view, to string, o Options, fresh bool) (facts, error) {
-	o = o.withDefaults()
+func (f *Fleet) inspect(ctx context.Context, v view, to string, fresh bool) (facts, error) {
 	fa := facts{otherJob: v.at.job == host.JobOther}
 	fail := func(key string, err error) (facts, error) {
 		words, at := v.where()
@@ -73,23 +80,39 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string, o Options, fresh
 			fa.nameTakenBy = d.UUID
 		}
 	}
-	if err := f.inspectDisks(ctx, &fa); err != nil {
-		return fail(from, fmt.Errorf("look at the guest's disks: %w", err))
+	// each of these writes facts of its own
+	var disks, offered, arriving error
+	var wg sync.WaitGroup
+	wg.Go(func() { disks = f.inspectDisks(ctx, &fa) })
+	wg.Go(func() { fa.offered, offered = f.askDestination(ctx, to, fa.guest) })
+	for _, h := range []*hostFacts{&fa.source, &fa.destination} {
+		wg.Go(func() { h.certificates, h.clock = f.members[h.key].look(ctx, fresh) })
 	}
-	if o.Transport == TransportAuto || o.Transport == TransportTLS {
-		f.lookAtBoth(ctx, &fa, fresh)
+	if !fresh {
+		wg.Go(func() { arriving = f.lookForOthers(ctx, &fa) })
+	}
+	wg.Wait()
+	switch {
+	case disks != nil:
+		return fail(from, fmt.Errorf("look at the guest's disks: %w", disks))
+	case offered != nil:
+		return fail(to, fmt.Errorf("ask what it has for the guest: %w", offered))
+	case arriving != nil:
+		return fail(to, arriving)
 	}
 	fa.leftover = slices.ContainsFunc(v.definitions, func(s sighting) bool { return slices.Contains(s.keys, to) })
 	return fa, nil
 }
 
-// lookAtBoth looks at the certificates of both ends at once.
-func (f *Fleet) lookAtBoth(ctx context.Context, fa *facts, fresh bool) {
-	var wg sync.WaitGroup
+// lookForOthers finds the guests that are arriving at either host.
+func (f *Fleet) lookForOthers(ctx context.Context, fa *facts) (err error) {
+	fa.perHost = f.slots.perHost
 	for _, h := range []*hostFacts{&fa.source, &fa.destination} {
-		wg.Go(func() { h.certificates = f.members[h.key].look(ctx, fresh) })
+		if h.arriving, err = f.arriving(ctx, h.key, fa.guest.ID); err != nil {
+			return err
+		}
 	}
-	wg.Wait()
+	return nil
 }
 
 func (f *Fleet) hostFacts(ctx context.Context, key string) (hostFacts, error) {

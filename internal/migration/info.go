@@ -166,7 +166,8 @@ func (f *Fleet) DomainInfo(ctx context.Context, guest GuestRef) (DomainInfo, err
 		info.Blockers = append(info.Blockers, fmt.Sprintf(format, args...))
 	}
 	blockDevices(g, loc.Host, block)
-	blockCounts(g, block)
+	blockSnapshots(g, block)
+	blockCheckpoints(g, block)
 	return info, nil
 }
 

@@ -28,6 +28,8 @@ type member struct {
 
 	looking      sync.Mutex // held while looking at the host's files
 	certificates *certificates
+	clock        *clock
+	lookedAt     time.Time
 }
 
 // reach returns the host's daemon and its facts, dialling at the first call. A failure is remembered

@@ -48,7 +48,7 @@ func (f *Fleet) planFrom(ctx context.Context, v view, req Request) (Plan, error)
 		stay.Recovery = interrupted
 		return stay, nil
 	}
-	fa, err := f.inspect(ctx, v, req.Host, req.Options, false)
+	fa, err := f.inspect(ctx, v, req.Host, false)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -171,7 +171,7 @@ func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, 
 	failed := map[Transport]string{}
 	for {
 		tell.step(StepInspect)
-		fa, err := f.inspect(ctx, v, req.Host, req.Options, true)
+		fa, err := f.inspect(ctx, v, req.Host, true)
 		if err != nil {
 			return v, nil, err
 		}

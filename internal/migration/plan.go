@@ -26,6 +26,8 @@ type Plan struct {
 	// Recovery says, in words, what an interrupted earlier run left and what would be done about it
 	// first; empty when there is nothing of the kind.
 	Recovery string `json:"recovery"`
+	// Checks has what came of every check of [Checks], in that order; empty without a move.
+	Checks []CheckResult `json:"checks"`
 	// Blockers rule the move out, all of them at once. Warnings do not.
 	Blockers []Finding `json:"blockers"`
 	Warnings []string  `json:"warnings"`
@@ -39,9 +41,11 @@ type Plan struct {
 
 // Finding is one thing that rules a move out, and what to do about it.
 type Finding struct {
-	ID   string `json:"id"`
-	Text string `json:"text"`
-	Hint string `json:"hint"`
+	ID string `json:"id"`
+	// Check is the ID of the check that found it.
+	Check string `json:"check"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint"`
 }
 
 // Moves says whether carrying out the plan changes anything on a host.

@@ -134,9 +134,8 @@ func decideShared(p *Plan, d diskFacts, assumed bool, fa facts, block blocker) {
 	work, to := &p.recipe.disks, fa.destination.key
 	const copyHint = "choose storage copy, or put it on storage that both hosts reach"
 	switch {
-	case d.Cache == "unsafe":
-		block("cache_mode", "set cache='none' in its <driver>, which takes a restart of the guest",
-			"disk %s has cache mode unsafe: what the guest has written may still be in the memory of host %q alone, and would be lost", d.words(), fa.source.key)
+	case d.Cache == "unsafe": // the check of cache modes refuses it
+		p.recipe.unsafe = append(p.recipe.unsafe, d)
 	case d.sharing == sharingProved, assumed:
 		p.recipe.vouch(d)
 	case d.sharing == sharingDisproved:
@@ -149,6 +148,19 @@ func decideShared(p *Plan, d diskFacts, assumed bool, fa facts, block blocker) {
 		p.recipe.vouch(d)
 		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s and %s reach disk %s as one and the same file", fa.source.key, to, d.words()))
 	}
+}
+
+// checkCacheModes judges the cache modes of the disks that stay where they are.
+func checkCacheModes(p *Plan, _ Options, fa facts, block blocker) string {
+	r := p.recipe
+	for _, d := range r.unsafe {
+		block("cache_mode", "set cache='none' in its <driver>, which takes a restart of the guest",
+			"disk %s has cache mode unsafe: what the guest has written may still be in the memory of host %q alone, and would be lost", d.words(), fa.source.key)
+	}
+	if r.unvouched > 0 && !r.mayVouch() && !fa.guest.State.ShutOff() {
+		toBeConfirmed(p, "that libvirt takes the cache modes of the shared disks for safe")
+	}
+	return fmt.Sprintf("%d shared disks", r.vouched+r.unvouched)
 }
 
 // vouch notes a disk that is proved, or will be before anything happens, to be the same on both hosts.

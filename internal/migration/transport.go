@@ -41,7 +41,7 @@ var transportRows = []transportRow{
 		encryption:    func(facts) *Encryption { return &Encryption{Protocol: "TLS (by QEMU)"} },
 		hostRuledOut:  tlsRuledOutOn,
 		ruledOut:      func(fa facts, _ Options) string { return certificatesRuledOut(fa) },
-		toBeConfirmed: certificatesToBeConfirmed,
+		toBeConfirmed: func(facts) []string { return nil }, // the handshake, which checkCertificates names
 		carry: func(fa facts, o Options, r *recipe) {
 			r.flags |= host.FlagTLS | host.FlagParallel
 			r.params.TLSDestination = fa.destination.tlsName()
@@ -164,6 +164,8 @@ type recipe struct {
 	relay *relayWork
 	// vouched and unvouched count the shared disks with a cache mode that is safe for certain, and others.
 	vouched, unvouched int
+	// unsafe are shared disks with the cache mode of that name.
+	unsafe []diskFacts
 }
 
 // migrateURI is the address QEMU connects to, without a port: libvirt picks one.
