@@ -13,7 +13,7 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// asked is what both data sources have in common: the way to the hosts.
+// asked is what all data sources have in common: the way to the hosts.
 type asked struct {
 	reach *reach
 }

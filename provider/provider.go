@@ -37,6 +37,7 @@ type fleet interface {
 	Locate(ctx context.Context, guest migration.GuestRef) (migration.Location, error)
 	Plan(ctx context.Context, req migration.Request) (migration.Plan, error)
 	Migrate(ctx context.Context, req migration.Request) (migration.Outcome, error)
+	Preflight(ctx context.Context, req migration.Request, deep bool) (migration.Preflight, error)
 	HostInfo(ctx context.Context, key string) (migration.HostInfo, error)
 	DomainInfo(ctx context.Context, guest migration.GuestRef) (migration.DomainInfo, error)
 }
@@ -90,5 +91,5 @@ func (p *virtmigrate) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *virtmigrate) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newHostDataSource, newDomainDataSource}
+	return []func() datasource.DataSource{newHostDataSource, newDomainDataSource, newPreflightDataSource}
 }

@@ -78,7 +78,7 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 	for name, schema := range got.DataSourceSchemas {
 		schemas["data."+name] = schema
 	}
-	if len(got.DataSourceSchemas) != 2 {
+	if len(got.DataSourceSchemas) != 3 {
 		t.Errorf("%d data sources", len(got.DataSourceSchemas))
 	}
 	for name, schema := range schemas {
@@ -111,6 +111,12 @@ func TestObjectsHaveTheEnginesNames(t *testing.T) {
 	} {
 		same(t, name, c.engine, c.schema.(types.ObjectType).AttrTypes)
 	}
+	preflight := maps.Clone(preflightSchema().Type().(types.ObjectType).AttrTypes)
+	same(t, "virtmigrate_preflight.migration", reflect.TypeFor[migration.Options](), preflight["migration"].(types.ObjectType).AttrTypes)
+	for _, given := range []string{"migration", "deep"} { // what it is asked by, and the answer does not have
+		delete(preflight, given)
+	}
+	same(t, "virtmigrate_preflight", reflect.TypeFor[migration.Preflight](), preflight)
 }
 
 func same(t *testing.T, path string, engine reflect.Type, schema map[string]attr.Type) {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	resourceschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+)
+
+// preflightDataSource is virtmigrate_preflight.
+type preflightDataSource struct{ asked }
+
+func newPreflightDataSource() datasource.DataSource { return &preflightDataSource{} }
+
+func (d *preflightDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_preflight"
+}
+
+func (d *preflightDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = preflightSchema()
+}
+
+// preflightModel is what a preflight is asked by.
+type preflightModel struct {
+	Name      types.String
+	UUID      types.String
+	Host      types.String
+	Migration types.Object
+	Deep      types.Bool
+}
+
+// read takes them from the configuration, which has computed attributes beside them.
+func (m *preflightModel) read(ctx context.Context, config tfsdk.Config) (diags diag.Diagnostics) {
+	for at, into := range map[string]any{"name": &m.Name, "uuid": &m.UUID, "host": &m.Host, "migration": &m.Migration, "deep": &m.Deep} {
+		diags.Append(config.GetAttribute(ctx, path.Root(at), into)...)
+	}
+	return diags
+}
+
+// ValidateConfig wants something that identifies the guest, and options that go together.
+func (d *preflightDataSource) ValidateConfig(ctx context.Context, req datasource.ValidateConfigRequest, resp *datasource.ValidateConfigResponse) {
+	var m preflightModel
+	if resp.Diagnostics.Append(m.read(ctx, req.Config)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if m.Name.IsNull() && m.UUID.IsNull() {
+		resp.Diagnostics.AddAttributeError(nameAttribute, "Guest Is Not Named", "Give the guest's name or its uuid.")
+	}
+	if !fullyKnown(ctx, m.Migration) {
+		return
+	}
+	options, diags := domainModel{Migration: m.Migration}.options(ctx)
+	resp.Diagnostics.Append(diags...)
+	if err := options.Validate(); err != nil && !diags.HasError() {
+		resp.Diagnostics.AddAttributeError(path.Root("migration"), "Options Do Not Go Together", sentence(err.Error()))
+	}
+}
+
+func (d *preflightDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var m preflightModel
+	if resp.Diagnostics.Append(d.ready()...); resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(m.read(ctx, req.Config)...)
+	options, diags := domainModel{Migration: m.Migration}.options(ctx)
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+		return
+	}
+	wanted := migration.Request{Guest: migration.GuestRef{Name: m.Name.ValueString(), UUID: m.UUID.ValueString()}, Host: m.Host.ValueString(), Options: options}
+	report, err := d.reach.fleet.Preflight(ctx, wanted, m.Deep.ValueBool())
+	if err != nil {
+		resp.Diagnostics.Append(failure(planning, err))
+		return
+	}
+	resp.Diagnostics.Append(d.reach.told.warnings(report.Warnings)...)
+	resp.Diagnostics.Append(answer(ctx, report, preflightSchema(), &resp.State)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("migration"), m.Migration)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("deep"), m.Deep)...)
+}
+
+func preflightSchema() schema.Schema {
+	return schema.Schema{
+		MarkdownDescription: "What came of every check before a move: whether a guest could go to a host, with all findings at once. Nothing is moved, and without `deep` nothing is created on any host.",
+		Attributes: map[string]schema.Attribute{
+			"name": schema.StringAttribute{
+				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Name of the guest, as libvirt knows it. Give `name` or `uuid`; with both, they must belong to one guest.",
+			},
+			"uuid": schema.StringAttribute{
+				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.RegexMatches(canonicalUUID, "must be a UUID in lower case such as 6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0")},
+				MarkdownDescription: "UUID of the guest, in lower case.",
+			},
+			"host": schema.StringAttribute{
+				Required: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Name, in the provider's `hosts`, of the host that the guest is to run on.",
+			},
+			"migration": schema.SingleNestedAttribute{
+				Optional:            true,
+				MarkdownDescription: "How the guest would be moved: the same as `migration` of the resource `virtmigrate_domain`.",
+				Attributes:          forDataSource(migrationAttributes()),
+			},
+			"deep": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Makes a dry run, too, whenever the data source is read, also in a plan: libvirt on the source begins a migration and takes it back, the one on the destination starts a QEMU for a moment, " +
+					"and a file is made and deleted where storage has to be proved to be shared. The guest runs on meanwhile. Default: `false`.",
+			},
+			"from": said("Name, in the provider's `hosts`, of the host that has the guest. When it is `host`, there is nothing to check."),
+			"ok":   schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether nothing blocks the move. Warnings, and what is to be confirmed, leave it true."},
+			"checks": schema.ListNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "Every check in a fixed order. The guide on the preflight lists them.",
+				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+					"id":       said("Name of the check, such as `networks`."),
+					"status":   said("`pass`, `warning`, `blocker`, or `to_be_confirmed`: only a dry run or the move itself can tell."),
+					"looks_at": said("What is looked at."),
+					"finding":  said("What was found; may be empty for a pass."),
+					"why":      said("Why it matters."),
+					"to_do":    said("What to do about it; empty for a pass."),
+				}},
+			},
+		},
+	}
+}
+
+// forDataSource are attributes of a resource that are given, as those of a data source.
+func forDataSource(attributes map[string]resourceschema.Attribute) map[string]schema.Attribute {
+	out := map[string]schema.Attribute{}
+	for name, attribute := range attributes {
+		switch a := attribute.(type) {
+		case resourceschema.StringAttribute:
+			out[name] = schema.StringAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
+		case resourceschema.BoolAttribute:
+			out[name] = schema.BoolAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
+		case resourceschema.Int64Attribute:
+			out[name] = schema.Int64Attribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
+		case resourceschema.ListAttribute:
+			out[name] = schema.ListAttribute{Optional: true, ElementType: a.ElementType, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
+		case resourceschema.SingleNestedAttribute:
+			out[name] = schema.SingleNestedAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription, Attributes: forDataSource(a.Attributes)}
+		default:
+			panic(fmt.Sprintf("migration.%s is a %T, which no data source is told of here", name, attribute))
+		}
+	}
+	return out
+}
