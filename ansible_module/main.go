@@ -21,6 +21,7 @@ var modules = map[string]func(ctx context.Context, raw []byte, log io.Writer) an
 	"host_info":   hostInfo,
 	"domain_info": domainInfo,
 	"benchmark":   benchmark,
+	"preflight":   preflight,
 }
 
 // answer is the one JSON document that a module prints.

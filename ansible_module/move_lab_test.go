@@ -96,8 +96,11 @@ func playExample(t *testing.T, name string, g *lab.Guest, to string, flags ...st
 func TestExamplePlaybooks(t *testing.T) {
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", NIC: true, LocalDisk: true})
 	info := playExample(t, "info.yml", g, "beta")
-	if len(info) != 3 || info[0].Changed || info[0].Host != "alpha" || info[0].UUID != g.UUID || info[1].Fields["hostname"] != "beta" || info[1].Fields["transports"] == nil {
+	if len(info) != 5 || info[0].Changed || info[0].Host != "alpha" || info[0].UUID != g.UUID || info[1].Fields["hostname"] != "beta" || info[1].Fields["transports"] == nil {
 		t.Errorf("info.yml returned %+v", info)
+	}
+	if checks, _ := info[2].Fields["checks"].([]any); info[2].Changed || info[2].Fields["ok"] != false || len(checks) != len(migration.Checks()) {
+		t.Errorf("the preflight, of a guest with a disk that beta has not, returned %+v", info[2])
 	}
 	disks := playExample(t, "disks.yml", g, "beta")
 	if len(disks) != 2 || disks[0].LastMigration == nil || !slices.Equal(disks[0].LastMigration.CopiedDisks, []string{"vdb"}) {

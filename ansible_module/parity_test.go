@@ -60,6 +60,7 @@ var documented = map[string]struct{ options, returned reflect.Type }{
 	"domain":      {reflect.TypeFor[arguments](), reflect.TypeFor[response]()},
 	"host_info":   {reflect.TypeFor[hostArguments](), reflect.TypeFor[hostAnswer]()},
 	"domain_info": {reflect.TypeFor[domainArguments](), reflect.TypeFor[domainAnswer]()},
+	"preflight":   {reflect.TypeFor[preflightArguments](), reflect.TypeFor[preflightAnswer]()},
 	"benchmark":   {reflect.TypeFor[benchmarkArguments](), reflect.TypeFor[benchmarkAnswer]()},
 }
 
@@ -202,6 +203,17 @@ func words[T ~string](values []T) []string {
 		out[i] = string(v)
 	}
 	return out
+}
+
+// TestPreflightTakesTheSameOptionsOfAMove: both sidecars describe one Go type, and must not drift apart.
+func TestPreflightTakesTheSameOptionsOfAMove(t *testing.T) {
+	domain, preflight := readSidecar(t, "domain").Documentation.Options, readSidecar(t, "preflight").Documentation.Options
+	if !reflect.DeepEqual(domain["migration"].Suboptions, preflight["migration"].Suboptions) {
+		t.Error("the option migration of preflight is not documented as that of domain is")
+	}
+	if preflight["fail_on_blocker"].Default != true || preflight["deep"].Default != false {
+		t.Errorf("defaults %v and %v", preflight["fail_on_blocker"].Default, preflight["deep"].Default)
+	}
 }
 
 // TestExamplesAreTasksTheModuleTakes reads the tasks of the documentation as the module would.

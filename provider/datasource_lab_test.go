@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
@@ -44,4 +47,61 @@ data "virtmigrate_domain" "guest" {
 			},
 		}},
 	})
+}
+
+// TestPreflightTellsOfEveryCheck: what is asked of libvirt in a dry run passes for an ordinary guest; a bridge
+// that the destination does not have is a finding and no error.
+func TestPreflightTellsOfEveryCheck(t *testing.T) {
+	l := needLab(t)
+	alpha := l.Host("alpha")
+	ctx := labtest.Context(t, time.Minute)
+	if _, err := alpha.Exec(ctx, "ip", "link", "add", "br-app", "type", "bridge"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = alpha.Exec(context.Background(), "ip", "link", "del", "br-app") })
+	plain := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
+	bridged := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Devices: "<interface type='bridge'><source bridge='br-app'/></interface>"})
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess(t),
+		Steps: []resource.TestStep{{
+			Config: providerBlock(l, lab.TLS) + fmt.Sprintf(`
+data "virtmigrate_preflight" "plain" {
+  name      = %q
+  host      = "beta"
+  deep      = true
+  migration = { transport = "tls", convergence = { stall_seconds = 60 } }
+}
+data "virtmigrate_preflight" "bridged" {
+  uuid = %q
+  host = "beta"
+}
+data "virtmigrate_preflight" "stays" {
+  name = %q
+  host = "alpha"
+}
+locals {
+  plain   = { for c in data.virtmigrate_preflight.plain.checks : c.id => c.status }
+  blocked = [for c in data.virtmigrate_preflight.bridged.checks : c if c.status == "blocker"]
+}
+output "begin" { value = local.plain.begin }
+output "prepare" { value = local.plain.prepare }
+output "blocked" { value = join(" ", [for c in local.blocked : c.finding]) }
+output "missing" { value = length([for c in local.blocked : c if c.to_do == "" || c.why == "" || c.looks_at == ""]) }
+`, plain.Name, bridged.UUID, plain.Name),
+			Check: resource.ComposeAggregateTestCheckFunc(
+				resource.TestCheckOutput("begin", "pass"), resource.TestCheckOutput("prepare", "pass"), resource.TestCheckOutput("missing", "0"),
+				resource.TestCheckOutput("blocked", fmt.Sprintf("host \"beta\" has no bridge \"br-app\", which an interface of guest %q is on", bridged.Name)),
+				resource.TestCheckResourceAttr("data.virtmigrate_preflight.plain", "ok", "true"), resource.TestCheckResourceAttr("data.virtmigrate_preflight.plain", "from", "alpha"),
+				resource.TestCheckResourceAttr("data.virtmigrate_preflight.bridged", "ok", "false"), resource.TestCheckResourceAttr("data.virtmigrate_preflight.bridged", "name", bridged.Name),
+				resource.TestCheckResourceAttr("data.virtmigrate_preflight.stays", "ok", "true"), resource.TestCheckResourceAttr("data.virtmigrate_preflight.stays", "checks.#", "0"),
+			),
+		}, {
+			// the resource's own plan says the same, as an error
+			Config:      providerBlock(l, lab.TLS) + domain(bridged.Name, "beta"),
+			PlanOnly:    true,
+			ExpectError: regexp.MustCompile(`(?s)Guest Cannot Be Moved.*no bridge\s+"br-app"`),
+		}},
+	})
+	labtest.MustRun(t, plain, "alpha")
+	labtest.MustRun(t, bridged, "alpha")
 }

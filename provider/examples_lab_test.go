@@ -51,9 +51,10 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 		"data-sources/virtmigrate_host/data-source.tf":        {on: "alpha", outputs: map[string]string{"beta_transports": `"tls":"yes"`}},
 		"data-sources/virtmigrate_domain/data-source.tf": {guest: lab.GuestConfig{LocalDisk: true}, on: "alpha",
 			outputs: map[string]string{"web_host": `"alpha"`, "web_local_disks": `["vdb"]`, "web_blockers": `[]`}},
-		"guides/copy-disks.tf": {guest: lab.GuestConfig{LocalDisk: true}, on: "beta", outputs: map[string]string{}},
-		"guides/shut-off.tf":   {shutOff: true, on: "beta", outputs: map[string]string{"how": `"none"`}},
-		"guides/tunnel.tf":     {peer: true, on: "beta", outputs: map[string]string{}},
+		"data-sources/virtmigrate_preflight/data-source.tf": {on: "alpha", outputs: map[string]string{"web_to_beta": `{`}},
+		"guides/copy-disks.tf":                              {guest: lab.GuestConfig{LocalDisk: true}, on: "beta", outputs: map[string]string{}},
+		"guides/shut-off.tf":                                {shutOff: true, on: "beta", outputs: map[string]string{"how": `"none"`}},
+		"guides/tunnel.tf":                                  {peer: true, on: "beta", outputs: map[string]string{}},
 	} {
 		t.Run(strings.ReplaceAll(strings.TrimSuffix(name, ".tf"), "/", "_"), func(t *testing.T) {
 			c.guest.Name, c.guest.UUID, c.guest.Host = "web", exampleUUID, "alpha"
