@@ -10,7 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
 var writeDocs = flag.Bool("write-docs", false, "write docs/ instead of comparing with it")
@@ -77,4 +80,32 @@ func pages(t *testing.T, folder string) map[string][]byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestGuideHasTheTableOfChecks: the guide on the preflight shows the engine's own table, which -write-docs
+// writes into its template.
+func TestGuideHasTheTableOfChecks(t *testing.T) {
+	const mark = "<!-- checks -->\n"
+	name := filepath.Join("..", "templates", "guides", "preflight.md.tmpl")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(text), mark)
+	_, after, ends := strings.Cut(rest, "\n\nFor a guest")
+	if !found || !ends {
+		t.Fatalf("%s has no place for the table", name)
+	}
+	table := "| `id` | what is looked at | why | what to do |\n|---|---|---|---|"
+	for _, c := range migration.Checks() {
+		table += "\n| `" + c.ID + "` | " + c.LooksAt + " | " + c.Why + " | " + c.ToDo + " |"
+	}
+	want := before + mark + table + "\n\nFor a guest" + after
+	if *writeDocs {
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if string(text) != want {
+		t.Errorf("the table of checks in %s is not the engine's: run make generate", name)
+	}
 }

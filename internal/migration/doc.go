@@ -13,7 +13,8 @@
 //	verify   ask both hosts where the guest is now
 //	result   the figures
 //
-// [Fleet.Plan] goes as far as decide and creates nothing on any host.
+// [Fleet.Plan] goes as far as decide and creates nothing on any host. decide goes through one table, [Checks];
+// [Fleet.Preflight] reports what came of every row, and can ask libvirt itself by a dry run.
 //
 //	        controller (this process)
 //	       /  begin, prepare, perform,  \
