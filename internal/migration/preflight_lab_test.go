@@ -264,3 +264,43 @@ func TestDryRunTellsWhatNoDescriptionShows(t *testing.T) {
 	}
 	mustBeAsBefore(t, l, before)
 }
+
+// TestDryRunGoesAsFarAsTheTransportAllows: where nothing could wait for the guest, the source alone is asked.
+func TestDryRunGoesAsFarAsTheTransportAllows(t *testing.T) {
+	l := labtest.Lab(t)
+	ctx := labtest.Context(t, 2*time.Minute)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, LocalDisk: true})
+	f := labFleet(t, l, func(hosts map[string]HostConfig) {
+		for key, h := range hosts {
+			h.URI = l.Host(key).URI(lab.SSH)
+			hosts[key] = h
+		}
+	})
+	before, err := l.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options Options
+		prepare Status
+	}{
+		"relay":      {Options{Transport: TransportRelay, AssumeSharedDisks: []string{"vdb"}}, StatusToBeConfirmed},
+		"tunnel":     {Options{Transport: TransportTunnel, AssumeSharedDisks: []string{"vdb"}}, StatusToBeConfirmed},
+		"copy":       {Options{Transport: TransportTLS, Storage: StorageCopy}, StatusToBeConfirmed},
+		"not shared": {Options{Transport: TransportTLS, AssumeSharedDisks: []string{"vdb"}}, StatusBlocker}, // as the destination's QEMU finds out
+	} {
+		p, err := f.Preflight(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: c.options}, true)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if begin := resultOf(t, p, "begin"); begin.Status != StatusPass {
+			t.Errorf("%s: %+v", name, begin)
+		}
+		if prepare := resultOf(t, p, "prepare"); prepare.Status != c.prepare || p.OK != (c.prepare != StatusBlocker) {
+			t.Errorf("%s: %+v", name, prepare)
+		}
+	}
+	_ = f.Close() // its logins are processes of the hosts
+	mustBeAsBefore(t, l, before)
+	labtest.MustRun(t, g, "alpha")
+}
