@@ -200,6 +200,15 @@ type relayFigures struct {
 	sourceErr, destinationErr error
 }
 
+// cut closes the way of both for good; end still takes away what is left of them.
+func (rs *relays) cut() {
+	for _, remote := range []*relay.Remote{rs.source, rs.destination} {
+		if remote != nil {
+			_ = remote.Close() // a hard close; nothing to learn from it
+		}
+	}
+}
+
 // end ends both and takes away what was made for them. With detach the relays go on by themselves, since
 // the daemons do.
 func (rs *relays) end(ctx context.Context, detach bool) relayFigures {

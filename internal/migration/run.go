@@ -208,8 +208,8 @@ func (r *run) closeSessions() {
 // blocking makes one long call in a goroutine and waits for it, aborting the job when ctx ends or the
 // destination's daemon is lost. It returns the call's error, and why the job was aborted.
 func (r *run) blocking(ctx context.Context, destinationMatters bool, call func() error) (err, aborted error) {
-	answer := make(chan error, 1)
-	go func() { answer <- call() }()
+	returned := make(chan error, 1)
+	go func() { returned <- call() }()
 	done, lost := ctx.Done(), r.dst.Lost()
 	if !destinationMatters {
 		lost = nil
@@ -224,7 +224,7 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 	defer pulse.Stop()
 	for {
 		select {
-		case err := <-answer:
+		case err := <-returned:
 			return err, aborted
 		case <-pulse.C:
 			why := r.blackedOut()
@@ -250,7 +250,7 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		case <-give:
 			r.log.Warn("the source's daemon does not answer; closing its connection")
 			_ = r.src.Close() // which ends the call
-			return <-answer, aborted
+			return <-returned, aborted
 		}
 		if give == nil {
 			r.relays.hush()
@@ -258,13 +258,17 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 			r.log.Info("aborting the migration", "why", aborted)
 		}
 		// before QEMU has taken the job there is nothing to abort yet, hence again and again
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortAnswer)
+		answer := abortAnswer
+		if errors.Is(aborted, errBlackout) { // a QEMU that waits for another in its switchover answers nobody
+			answer = arrivalPatience
+		}
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), answer)
 		if err := r.source.Abort(within, r.id.UUID); err != nil {
 			r.log.Debug("abort", "error", err)
 		}
 		cancel()
-		if errors.Is(aborted, errBlackout) && time.Since(since) > arrivalPatience {
-			r.dropArrival(ctx)
+		if errors.Is(aborted, errBlackout) && time.Since(since) >= arrivalPatience {
+			r.callOff(ctx)
 		}
 		retry = time.After(200 * time.Millisecond)
 	}

@@ -72,11 +72,24 @@ func (r *run) blackedOut() error {
 	return fmt.Errorf("%w in the switchover (blackout_timeout_ms %d)", errBlackout, limit.Milliseconds())
 }
 
+// callOff ends a switchover that an abort did not end. While finish has not been sent, the relays' way can be
+// closed, which frees the source's QEMU at once; else the destination's half has to go.
+func (r *run) callOff(ctx context.Context) {
+	if r.plan.Control == ControlController && r.relays != nil {
+		r.relays.cut()
+		return
+	}
+	r.dropArrival(ctx)
+}
+
+// destroyAnswer is for a daemon to kill a QEMU that does not listen: libvirt asks it to end for 10 s first.
+const destroyAnswer = 25 * time.Second
+
 // dropArrival destroys the copy on the destination of a guest that stood still for too long, if it has not been
 // let run: it was read as still waiting right before. Only so can the source, which has all of the guest, go on
 // when the destination does not answer for its half.
 func (r *run) dropArrival(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortAnswer)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyAnswer)
 	defer cancel()
 	state, err := r.destination.State(ctx, r.id.UUID)
 	if err != nil || !state.Incoming() && !state.PausedByMigration() {

@@ -1,0 +1,183 @@
+package faults
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(orderVariable) != "" {
+		controllerMain()
+	}
+	os.Exit(mainWithState(m))
+}
+
+// mainWithState gives all controllers, the killed ones too, a state of their own.
+func mainWithState(m *testing.M) int {
+	state, err := os.MkdirTemp("", "virtmigrate-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(state)
+	for _, name := range []string{"XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		if err := os.Setenv(name, state); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return labtest.Run(m, cmp.Or(os.Getenv("VIRTMIGRATE_FAULTS_LAB"), "faults"))
+}
+
+// TestFaults plays the rows. Their names are fault,moment,way, for go test -run.
+func TestFaults(t *testing.T) {
+	whole := os.Getenv("VIRTMIGRATE_FAULTS") == "all"
+	for _, f := range faults {
+		moments := f.moments
+		if moments == nil {
+			moments = []moment{early, late, switchover}
+		}
+		for _, m := range moments {
+			for _, w := range ways {
+				if (f.of == nil || f.of(w)) && (whole || isStanding(f, m, w)) {
+					t.Run(fmt.Sprintf("%s,%s,%s", name(f.name), name(m.name), w), func(t *testing.T) { play(t, f, m, w) })
+				}
+			}
+		}
+	}
+}
+
+func name(words string) string { return strings.NewReplacer(" ", "_", "'", "").Replace(words) }
+
+func play(t *testing.T, f fault, m moment, w way) {
+	l := labtest.Lab(t)
+	if err := l.Shape(labtest.Context(t, time.Minute), linkMegabits); err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t, l, w, f)
+	t.Cleanup(func() { // also after a failure
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for _, h := range l.Hosts {
+			_ = h.ThawDaemon() // it may not be frozen
+			if s.guest != nil {
+				_ = s.guest.ThawQEMU(h)
+			}
+			if err := h.Heal(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	s.ctl = startController(t, s.order)
+	r := row{Fault: f.name, Moment: m.name, Event: m.event, Transport: string(w.transport), Control: string(w.control), ExpectedLoss: f.loss}
+	reached, early := s.ctl.until(m.fits)
+	if !reached {
+		t.Fatalf("the controller ended before %q: %+v", m.event, early)
+	}
+	if err := f.do(s); err != nil {
+		t.Fatal(err)
+	}
+	said := s.ctl.end()
+	for _, other := range s.others {
+		end := other.end()
+		t.Logf("the other controller: %+v", end)
+		if end == nil || end.Host != "" && end.Host != destination {
+			t.Errorf("the other controller says %+v", end)
+		}
+	}
+	s.mend(f)
+	copies := s.settled()
+	s.judgeFault(f, said, copies, &r)
+	s.judgeNextRun(&r)
+	if t.Skipped() {
+		return
+	}
+	t.Logf("%+v", r)
+	if err := keep(r); err != nil {
+		t.Error(err)
+	}
+}
+
+// judgeFault looks at what is right after the fault.
+func (s *scene) judgeFault(f fault, said *ending, copies map[string]string, r *row) {
+	t := s.t
+	t.Helper()
+	on := running(copies)
+	r.CopiesRunningAfterFault, r.GuestRunningOn = len(on), cmp.Or(strings.Join(on, " and "), none)
+	switch {
+	case said == nil && !s.killed:
+		t.Error("the controller died")
+	case said == nil:
+		r.Outcome = "the controller was killed"
+	default:
+		r.Outcome, r.NeedsAPerson = said.words(), said.Person
+		if said.Error != "" && !strings.Contains(said.Error, "the guest is ") {
+			t.Errorf("the error does not say where the guest is: %s", said.Error)
+		}
+		if said.Host != "" && len(on) == 1 && on[0] != said.Host && !strings.Contains(said.Error, "paused") {
+			t.Errorf("the guest runs on %s, and the controller said %q", on[0], said.words())
+		}
+	}
+	if abortedInYank(s.lab, s.guest) {
+		r.Exception = "QEMU 7.2 aborted on an assertion of its own (yank_unregister_instance) when its migration broke off, and took the guest with it"
+		r.ExpectedLoss = cmp.Or(r.ExpectedLoss, r.Exception)
+	}
+	allowed := f.on
+	if allowed == nil {
+		allowed = []string{source, destination}
+	}
+	if f.stops != "" || r.ExpectedLoss != "" {
+		allowed = append(slices.Clone(allowed), none)
+	}
+	if len(on) > 1 || !slices.Contains(allowed, r.GuestRunningOn) {
+		t.Errorf("after the fault the guest is %v, which is not among %v; the controller said %q", copies, allowed, r.Outcome)
+	}
+}
+
+// judgeNextRun makes the next run, and looks at what is there in the end.
+func (s *scene) judgeNextRun(r *row) {
+	t := s.t
+	t.Helper()
+	lost := r.ExpectedLoss != "" && r.CopiesRunningAfterFault == 0
+	next := s.nextRun()
+	t.Logf("the next run: %s %q", next.words(), next.Warnings)
+	r.NeedsAPerson = r.NeedsAPerson && next.Person
+	after, err := s.copies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.CopiesRunningAfterNextRun = len(running(after))
+	if !lost {
+		err := s.unharmed(destination)
+		if r.RecoveredByNextRun = err == nil; err != nil {
+			t.Errorf("after the next run (%s): %v", next.words(), err)
+		}
+	} else if r.CopiesRunningAfterNextRun > 0 {
+		t.Errorf("a guest that was lost runs again, on %v", running(after))
+	}
+	r.SecondsDown = s.secondsDown()
+	r.Leftovers = s.leftovers()
+	for _, left := range r.Leftovers {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+// abortedInYank looks for the words of that abort in the logs of the guest's QEMUs.
+func abortedInYank(l *lab.Lab, g *lab.Guest) bool {
+	for _, h := range l.Hosts {
+		text, err := os.ReadFile(h.Path("/var/log/libvirt/qemu/" + g.Name + ".log"))
+		if err == nil && strings.Contains(string(text), "yank_unregister_instance: Assertion") {
+			return true
+		}
+	}
+	return false
+}
