@@ -189,8 +189,11 @@ func (s *scene) settled() map[string]string {
 	s.t.Helper()
 	var last string
 	var since time.Time
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(300 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(300 * time.Millisecond) { // the pace of a poll
 		copies, err := s.copies()
+		if err != nil && time.Now().Before(deadline) {
+			continue // a domain that went away between two questions
+		}
 		if err != nil {
 			s.t.Fatal(err)
 		}

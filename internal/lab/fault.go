@@ -54,6 +54,15 @@ func (h *Host) ShiftClock(ctx context.Context, offset time.Duration) error {
 	return h.startDaemon(ctx, env, "/lib64/ld-linux-x86-64.so.2", "--preload", faketimeLibrary, "/usr/sbin/libvirtd")
 }
 
+// DaemonPID is libvirtd's number in the machine's count.
+func (h *Host) DaemonPID() (int, error) {
+	inside, err := h.daemonPID()
+	if err != nil {
+		return 0, err
+	}
+	return h.outside(inside)
+}
+
 func (h *Host) signalDaemon(signal syscall.Signal) error {
 	inside, err := h.daemonPID()
 	if err != nil {

@@ -205,8 +205,12 @@ func (r *run) closeSessions() {
 	r.listening.Wait()
 }
 
-// blocking makes one long call in a goroutine and waits for it, aborting the job when ctx ends or the
-// destination's daemon is lost. It returns the call's error, and why the job was aborted.
+// blocking makes one long call in a goroutine and waits for it, aborting the job when ctx ends, the destination's
+// daemon is lost or the copy is given up. It returns the call's error, and why the job was to be aborted.
+//
+// Once the switchover has begun nothing but its lasting too long aborts it: QEMU before 10.0 can let a guest go on
+// that no longer holds its disks when it is told to abort just then, and die of it. The switchover comes to an end by
+// itself, or lasts too long.
 func (r *run) blocking(ctx context.Context, destinationMatters bool, call func() error) (err, aborted error) {
 	returned := make(chan error, 1)
 	go func() { returned <- call() }()
@@ -218,59 +222,52 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 	if r.plan.Control == ControlPeerToPeer {
 		patience = peerAbortPatience
 	}
-	var retry, give <-chan time.Time
-	var since time.Time
+	var give <-chan time.Time
+	var since, last time.Time
 	pulse := time.NewTicker(pulseInterval)
 	defer pulse.Stop()
 	for {
+		why := aborted
 		select {
 		case err := <-returned:
 			return err, aborted
-		case <-pulse.C:
-			why := r.blackedOut()
-			if why == nil || aborted != nil {
-				continue
-			}
-			aborted, done, lost = why, nil, nil
-		case why := <-r.giveUp:
-			if aborted != nil {
-				continue
-			}
-			aborted, done, lost = why, nil, nil
-		case <-done:
-			if done = nil; r.fetching.Load() {
-				r.log.Warn("the guest runs on the destination already and fetches its memory: waiting for the end of that", "although", cause(ctx, ctx.Err()))
-				continue
-			}
-			aborted, done, lost = cause(ctx, ctx.Err()), nil, nil
-		case <-lost:
-			// the source's QEMU does not notice, and would go on towards a QEMU nobody can finish
-			aborted, done, lost = fmt.Errorf("the connection to the daemon on %s broke", r.plan.To), nil, nil
-		case <-retry:
 		case <-give:
 			r.log.Warn("the source's daemon does not answer; closing its connection")
 			_ = r.src.Close() // which ends the call
 			return <-returned, aborted
+		case <-done:
+			done, why = nil, cause(ctx, ctx.Err())
+		case <-lost:
+			// the source's QEMU does not notice, and would go on towards a QEMU nobody can finish
+			lost, why = nil, fmt.Errorf("the connection to the daemon on %s broke", r.plan.To)
+		case why = <-r.giveUp:
+		case <-pulse.C:
+		}
+		late := r.blackedOut()
+		switch {
+		case late != nil && !errors.Is(aborted, errBlackout):
+			aborted = late
+		case aborted == nil && why != nil:
+			aborted = why
+			if r.fetching.Load() || r.switching() {
+				r.log.Warn("the switchover has begun: waiting for its end", "although", why)
+			}
+		}
+		// before QEMU has taken the job there is nothing to abort yet, hence again and again
+		if aborted == nil || r.fetching.Load() || r.switching() && late == nil || time.Since(last) < abortInterval {
+			continue
 		}
 		if give == nil {
 			r.relays.hush()
 			give, since = time.After(patience), time.Now()
 			r.log.Info("aborting the migration", "why", aborted)
 		}
-		// before QEMU has taken the job there is nothing to abort yet, hence again and again
-		answer := abortAnswer
-		if errors.Is(aborted, errBlackout) { // a QEMU that waits for another in its switchover answers nobody
-			answer = arrivalPatience
-		}
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), answer)
-		if err := r.source.Abort(within, r.id.UUID); err != nil {
-			r.log.Debug("abort", "error", err)
-		}
-		cancel()
-		if errors.Is(aborted, errBlackout) && time.Since(since) >= arrivalPatience {
+		if late == nil || time.Since(since) >= arrivalPatience {
+			r.abort(ctx, late != nil)
+		} else {
 			r.callOff(ctx)
 		}
-		retry = time.After(200 * time.Millisecond)
+		last = time.Now()
 	}
 }
 
@@ -355,6 +352,9 @@ func (r *run) unsettled(v view, attempt, err error) error {
 	}
 	if v.words != "" && e.GuestAt == "" {
 		e.GuestAt, e.Host = v.where()
+	}
+	if e.GuestAt == "" {
+		e.GuestAt = fmt.Sprintf("where nobody can look just now: it was on %s, on its way to %s", r.plan.From, r.plan.To)
 	}
 	if attempt != nil && errors.Is(e.Err, ErrBusy) {
 		e.Err, e.Hint = fmt.Errorf("%w; the two daemons have not ended it yet", attempt), "run the same again: it waits for the end of it and goes on from there"

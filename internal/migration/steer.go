@@ -61,6 +61,28 @@ func (r *run) warn(format string, args ...any) {
 	r.log.Warn(r.steering[len(r.steering)-1])
 }
 
+// abortInterval is how often an abort is asked for until the job has ended.
+const abortInterval = 200 * time.Millisecond
+
+// abort asks the source's daemon to end the job. In a switchover it may not answer: its QEMU does not.
+func (r *run) abort(ctx context.Context, late bool) {
+	answer := abortAnswer
+	if late {
+		answer = arrivalPatience
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answer)
+	defer cancel()
+	if err := r.source.Abort(ctx, r.id.UUID); err != nil {
+		r.log.Debug("abort", "error", err)
+	}
+}
+
+// switching says that the guest stands still in its switchover, and not because it was paused for the copy.
+func (r *run) switching() bool {
+	stopped, _, resumed := r.moments.read()
+	return !stopped.IsZero() && resumed.IsZero() && !r.standing.Load()
+}
+
 // blackedOut says that the guest has stood still for longer than a switchover may last. Standing still as
 // the policy wants, or for post-copy, is none.
 func (r *run) blackedOut() error {
@@ -72,8 +94,9 @@ func (r *run) blackedOut() error {
 	return fmt.Errorf("%w in the switchover (blackout_timeout_ms %d)", errBlackout, limit.Milliseconds())
 }
 
-// callOff ends a switchover that an abort did not end. While finish has not been sent, the relays' way can be
-// closed, which frees the source's QEMU at once; else the destination's half has to go.
+// callOff ends a switchover that lasts too long by taking the destination from the source's QEMU, which then takes the
+// guest back: that is safer than an abort, for which it may have no ear. While finish has not been sent, the relays'
+// way can be closed; else the destination's half has to go.
 func (r *run) callOff(ctx context.Context) {
 	if r.plan.Control == ControlController && r.relays != nil {
 		r.relays.cut()
