@@ -27,8 +27,7 @@ type arguments struct {
 	MaxMigrationsPerHost int `json:"max_migrations_per_host"`
 }
 
-// maxTimeoutSeconds is 30 days: more is a mistake in the unit.
-const maxTimeoutSeconds = 30 * 24 * 60 * 60
+const maxTimeoutSeconds = int64(migration.MaxTimeout / time.Second)
 
 // notZero are the options that may be left out but not be 0: the engine takes 0 for "left out", and what
 // somebody wrote must not be passed over.
@@ -45,6 +44,17 @@ var notZero = map[string]string{
 	// of the module benchmark
 	"rounds":    fmt.Sprintf("1 to %d", maxRounds),
 	"chunk_kib": fmt.Sprintf("%d to %d", migration.MinChunkKiB, migration.MaxChunkKiB),
+}
+
+// accepted are the numbers that an option may have.
+func accepted(option string) string {
+	if span, known := notZero[option]; known {
+		return span
+	}
+	if option == "migration.bandwidth_mib_per_second" {
+		return fmt.Sprintf("at most %d", uint64(migration.MaxBandwidthMiBPerSecond))
+	}
+	return "a number of 64 bits"
 }
 
 // task is what Ansible adds of its own to the options.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
 // decoder fills structs from what JSON and templates made of a task's options: strict in names, lenient
@@ -44,11 +46,7 @@ func (d *decoder) unknown(path, key string, names []string) {
 	if path != "" {
 		where = " in " + path
 	}
-	guess := ""
-	if near := nearest(key, names); near != "" {
-		guess = fmt.Sprintf(" (did you mean %q?)", near)
-	}
-	d.refuse("unknown option %q%s%s; there are %s", key, where, guess, strings.Join(names, ", "))
+	d.refuse("unknown option %q%s%s; there are %s", key, where, spelling.Guess(key, names), strings.Join(names, ", "))
 }
 
 func (d *decoder) value(path string, from any, into reflect.Value) {
@@ -145,7 +143,7 @@ func (d *decoder) number(path string, from any, ok bool, err error) {
 	case !ok:
 		d.refuse("%s must be a whole number, not %s", path, shown(from))
 	case err != nil:
-		d.refuse("%s is %s, which is out of range", path, shown(from))
+		d.refuse("%s is %s, but must be %s", path, shown(from), accepted(path))
 	}
 }
 

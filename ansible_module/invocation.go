@@ -82,15 +82,14 @@ func withoutPasswords(hosts map[string]migration.HostConfig) map[string]migratio
 const hidden = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 func withoutPassword(uri string) string {
-	u, err := url.Parse(uri)
-	if err == nil && u.User != nil {
-		_, has := u.User.Password()
-		if has {
-			return hidden
-		}
+	if !strings.Contains(uri, "@") {
 		return uri
 	}
-	if err != nil && strings.Contains(uri, "@") {
+	u, err := url.Parse(uri)
+	if err != nil || u.User == nil { // a sign in a password can make the rest look like something else
+		return hidden
+	}
+	if _, has := u.User.Password(); has {
 		return hidden
 	}
 	return uri

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
@@ -19,16 +18,16 @@ func convergenceAttribute() schema.Attribute {
 		Optional:            true,
 		MarkdownDescription: "When the copy of a guest counts as not coming to an end, because it writes memory faster than the network carries it, and what is done then.",
 		Attributes: map[string]schema.Attribute{
-			"timeout_seconds_per_gib": schema.Int64Attribute{
-				Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxTimeoutSecondsPerGiB)},
+			"timeout_seconds_per_gib": schema.NumberAttribute{
+				Optional: true, Validators: wholeFrom(1, migration.MaxTimeoutSecondsPerGiB),
 				MarkdownDescription: fmt.Sprintf("Seconds that the copy may take for each GiB, the last one begun, of guest memory and copied disks; never less than three passes need at `bandwidth_mib_per_second`. Default: %d.", migration.DefaultTimeoutSecondsPerGiB),
 			},
-			"stall_seconds": schema.Int64Attribute{
-				Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxStallSeconds)},
+			"stall_seconds": schema.NumberAttribute{
+				Optional: true, Validators: wholeFrom(1, migration.MaxStallSeconds),
 				MarkdownDescription: fmt.Sprintf("Seconds for which the copy may come no nearer to its end. Default: %d.", migration.DefaultStallSeconds),
 			},
-			"downtime_steps": schema.Int64Attribute{
-				Optional: true, Validators: []validator.Int64{int64validator.Between(0, migration.MaxDowntimeSteps)},
+			"downtime_steps": schema.NumberAttribute{
+				Optional: true, Validators: wholeFrom(0, migration.MaxDowntimeSteps),
 				MarkdownDescription: fmt.Sprintf("How often, before either time is up, `max_downtime_ms` may be doubled, 0 to %d: with 3, a limit of 300 ms becomes 600, 1200 and 2400 ms. Default: 0, so that the limit is kept.", migration.MaxDowntimeSteps),
 			},
 			"auto_converge": schema.BoolAttribute{
@@ -46,9 +45,9 @@ func convergenceAttribute() schema.Attribute {
 
 // convergenceModel is the attribute convergence.
 type convergenceModel struct {
-	TimeoutSecondsPerGiB types.Int64  `tfsdk:"timeout_seconds_per_gib"`
-	StallSeconds         types.Int64  `tfsdk:"stall_seconds"`
-	DowntimeSteps        types.Int64  `tfsdk:"downtime_steps"`
+	TimeoutSecondsPerGiB types.Number `tfsdk:"timeout_seconds_per_gib"`
+	StallSeconds         types.Number `tfsdk:"stall_seconds"`
+	DowntimeSteps        types.Number `tfsdk:"downtime_steps"`
 	AutoConverge         types.Bool   `tfsdk:"auto_converge"`
 	OnTimeout            types.String `tfsdk:"on_timeout"`
 }
@@ -58,9 +57,9 @@ func (m *convergenceModel) convergence() migration.Convergence {
 		return migration.Convergence{}
 	}
 	return migration.Convergence{
-		TimeoutSecondsPerGiB: m.TimeoutSecondsPerGiB.ValueInt64(),
-		StallSeconds:         m.StallSeconds.ValueInt64(),
-		DowntimeSteps:        int(m.DowntimeSteps.ValueInt64()),
+		TimeoutSecondsPerGiB: integer(m.TimeoutSecondsPerGiB),
+		StallSeconds:         integer(m.StallSeconds),
+		DowntimeSteps:        int(integer(m.DowntimeSteps)),
 		AutoConverge:         m.AutoConverge.ValueBool(),
 		OnTimeout:            migration.OnTimeout(m.OnTimeout.ValueString()),
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -32,20 +31,20 @@ func migrationAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Who drives the migration: `controller` is the machine that runs Terraform, and the hosts need no login to each other; with `peer_to_peer` the source's libvirt daemon " +
 				"logs in to the destination's and goes on when Terraform dies; `auto` (default) is `controller`, unless its round trip is too long for `max_downtime_ms` and `peer_to_peer` is possible.",
 		},
-		"parallel_connections": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxParallelConnections)},
+		"parallel_connections": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(1, migration.MaxParallelConnections),
 			MarkdownDescription: fmt.Sprintf("Connections over which guest memory travels side by side, 1 to %d (over the relay %d); `tls` needs at least 2. Default: %d for `tls`, 1 otherwise.", migration.MaxParallelConnections, migration.MaxRelayConnections, migration.DefaultParallelConnections),
 		},
-		"bandwidth_mib_per_second": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxBandwidthMiBPerSecond)},
+		"bandwidth_mib_per_second": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(1, migration.MaxBandwidthMiBPerSecond),
 			MarkdownDescription: "Greatest bandwidth that the migration may take, in MiB/s. Default: no limit.",
 		},
-		"max_downtime_ms": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxMaxDowntimeMS)},
+		"max_downtime_ms": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(1, migration.MaxMaxDowntimeMS),
 			MarkdownDescription: fmt.Sprintf("Milliseconds for which the guest may stand still at the switchover; the hypervisor switches over once it expects to need no more. Default: %d.", migration.DefaultMaxDowntimeMS),
 		},
-		"blackout_timeout_ms": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS)},
+		"blackout_timeout_ms": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS),
 			MarkdownDescription: "Milliseconds after which a switchover in which the guest still stands still is called off, so that it runs on where it was. Default: 10000 and twice the greatest downtime that is allowed.",
 		},
 		"convergence": convergenceAttribute(),
@@ -57,12 +56,12 @@ func migrationAttributes() map[string]schema.Attribute {
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Compressions)...)},
 			MarkdownDescription: "What the relay does to chunks before it encrypts them: `none` (default) or `zstd`, which is worth its CPU time where the network is slow.",
 		},
-		"reconnect_seconds": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(1, migration.MaxReconnectSeconds)},
+		"reconnect_seconds": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(1, migration.MaxReconnectSeconds),
 			MarkdownDescription: fmt.Sprintf("Seconds for which a broken connection between the relays may be missing before the migration fails, 1 to %d. Default: %d.", migration.MaxReconnectSeconds, migration.DefaultReconnectSeconds),
 		},
-		"chunk_kib": schema.Int64Attribute{
-			Optional: true, Validators: []validator.Int64{int64validator.Between(migration.MinChunkKiB, migration.MaxChunkKiB)},
+		"chunk_kib": schema.NumberAttribute{
+			Optional: true, Validators: wholeFrom(migration.MinChunkKiB, migration.MaxChunkKiB),
 			MarkdownDescription: fmt.Sprintf("Size of the relay's chunks in KiB, %d to %d. Default: %d.", migration.MinChunkKiB, migration.MaxChunkKiB, migration.DefaultChunkKiB),
 		},
 		"storage": schema.StringAttribute{
@@ -98,15 +97,15 @@ type optionsModel struct {
 	Transport             types.String      `tfsdk:"transport"`
 	AllowPlain            types.Bool        `tfsdk:"allow_plain"`
 	Control               types.String      `tfsdk:"control"`
-	ParallelConnections   types.Int64       `tfsdk:"parallel_connections"`
-	BandwidthMiBPerSecond types.Int64       `tfsdk:"bandwidth_mib_per_second"`
-	MaxDowntimeMS         types.Int64       `tfsdk:"max_downtime_ms"`
-	BlackoutTimeoutMS     types.Int64       `tfsdk:"blackout_timeout_ms"`
+	ParallelConnections   types.Number      `tfsdk:"parallel_connections"`
+	BandwidthMiBPerSecond types.Number      `tfsdk:"bandwidth_mib_per_second"`
+	MaxDowntimeMS         types.Number      `tfsdk:"max_downtime_ms"`
+	BlackoutTimeoutMS     types.Number      `tfsdk:"blackout_timeout_ms"`
 	Convergence           *convergenceModel `tfsdk:"convergence"`
 	Acknowledge           types.String      `tfsdk:"acknowledge"`
 	Compression           types.String      `tfsdk:"compression"`
-	ReconnectSeconds      types.Int64       `tfsdk:"reconnect_seconds"`
-	ChunkKiB              types.Int64       `tfsdk:"chunk_kib"`
+	ReconnectSeconds      types.Number      `tfsdk:"reconnect_seconds"`
+	ChunkKiB              types.Number      `tfsdk:"chunk_kib"`
 	Storage               types.String      `tfsdk:"storage"`
 	MigrateDisks          types.List        `tfsdk:"migrate_disks"`
 	AssumeSharedDisks     types.List        `tfsdk:"assume_shared_disks"`
@@ -120,15 +119,15 @@ func (m optionsModel) options() migration.Options {
 		Transport:             migration.Transport(m.Transport.ValueString()),
 		AllowPlain:            m.AllowPlain.ValueBool(),
 		Control:               migration.Control(m.Control.ValueString()),
-		ParallelConnections:   int(m.ParallelConnections.ValueInt64()),
-		BandwidthMiBPerSecond: uint64(max(0, m.BandwidthMiBPerSecond.ValueInt64())),
-		MaxDowntimeMS:         m.MaxDowntimeMS.ValueInt64(),
-		BlackoutTimeoutMS:     m.BlackoutTimeoutMS.ValueInt64(),
+		ParallelConnections:   int(integer(m.ParallelConnections)),
+		BandwidthMiBPerSecond: uint64(max(0, integer(m.BandwidthMiBPerSecond))),
+		MaxDowntimeMS:         integer(m.MaxDowntimeMS),
+		BlackoutTimeoutMS:     integer(m.BlackoutTimeoutMS),
 		Convergence:           m.Convergence.convergence(),
 		Acknowledge:           migration.Acknowledge(m.Acknowledge.ValueString()),
 		Compression:           migration.Compression(m.Compression.ValueString()),
-		ReconnectSeconds:      m.ReconnectSeconds.ValueInt64(),
-		ChunkKiB:              int(m.ChunkKiB.ValueInt64()),
+		ReconnectSeconds:      integer(m.ReconnectSeconds),
+		ChunkKiB:              int(integer(m.ChunkKiB)),
 		Storage:               migration.Storage(m.Storage.ValueString()),
 		MigrateDisks:          listed(m.MigrateDisks),
 		AssumeSharedDisks:     listed(m.AssumeSharedDisks),

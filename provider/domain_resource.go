@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
 var (
@@ -68,9 +71,10 @@ func validTimeouts(ctx context.Context, config domainModel) diag.Diagnostics {
 	diags.Append(malformed...)
 	update, malformed := config.Timeouts.Update(ctx, 1)
 	diags.Append(malformed...)
-	for name, bound := range map[string]int64{"create": int64(create), "update": int64(update)} {
-		if bound <= 0 && !diags.HasError() {
-			diags.AddAttributeError(path.Root("timeouts").AtName(name), "Timeout Refused", "A timeout must be longer than nothing.")
+	for name, bound := range map[string]time.Duration{"create": create, "update": update} {
+		if (bound <= 0 || bound > migration.MaxTimeout) && !diags.HasError() {
+			diags.AddAttributeError(path.Root("timeouts").AtName(name), "Timeout Refused",
+				fmt.Sprintf("%s is %s, but a timeout must be longer than nothing and at most %.0fh.", name, bound, migration.MaxTimeout.Hours()))
 		}
 	}
 	return diags

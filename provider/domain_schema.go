@@ -43,7 +43,7 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			},
 			"migration": schema.SingleNestedAttribute{
 				Optional:            true,
-				MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host.",
+				MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host. Terraform itself passes over a name in here that it does not know; what it took stands in the plan.",
 				Attributes:          migrationAttributes(),
 			},
 			"timeouts": timeoutsAttribute(ctx),

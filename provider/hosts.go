@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
 // The provider's hosts are maps of text, not nested attributes: of an object given for a nested attribute
@@ -52,7 +53,7 @@ func hostConfig(at path.Path, given map[string]types.String) (config migration.H
 		switch value := given[name]; {
 		case !known:
 			diags.AddAttributeError(at.AtMapKey(name), "Unknown Option Of A Host",
-				fmt.Sprintf("%s has no option %q; there are %s.", at, name, strings.Join(slices.Sorted(maps.Keys(options)), ", ")))
+				fmt.Sprintf("%s has no option %q%s; there are %s.", at, name, spelling.Guess(name, slices.Collect(maps.Keys(options))), strings.Join(slices.Sorted(maps.Keys(options)), ", ")))
 		case value.IsNull():
 		case kind == reflect.Bool:
 			on, err := strconv.ParseBool(value.ValueString())

@@ -27,8 +27,8 @@ func newProvider(version string) *virtmigrate { return &virtmigrate{version: ver
 // providerModel is the provider block. hosts stays a bare value, because any part of it may not be known
 // yet.
 type providerModel struct {
-	Hosts                types.Map   `tfsdk:"hosts"`
-	MaxMigrationsPerHost types.Int64 `tfsdk:"max_migrations_per_host"`
+	Hosts                types.Map    `tfsdk:"hosts"`
+	MaxMigrationsPerHost types.Number `tfsdk:"max_migrations_per_host"`
 }
 
 // fleet is what resources and data sources ask of *migration.Fleet.
@@ -77,7 +77,7 @@ func (p *virtmigrate) Configure(ctx context.Context, req provider.ConfigureReque
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	fleet, diags := newFleet(ctx, hosts, config.MaxMigrationsPerHost.ValueInt64())
+	fleet, diags := newFleet(ctx, hosts, integer(config.MaxMigrationsPerHost))
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
@@ -21,9 +19,9 @@ func (p *virtmigrate) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Required: true, ElementType: types.MapType{ElemType: types.StringType},
 				MarkdownDescription: hostsDescription,
 			},
-			"max_migrations_per_host": schema.Int64Attribute{
+			"max_migrations_per_host": schema.NumberAttribute{
 				Optional:   true,
-				Validators: []validator.Int64{int64validator.Between(1, migration.MaxMigrationsPerHost)},
+				Validators: wholeFrom(1, migration.MaxMigrationsPerHost),
 				MarkdownDescription: fmt.Sprintf("How many guests may leave, and how many may enter, one host at a time; further ones wait. 1 to %d, default: %d.",
 					migration.MaxMigrationsPerHost, migration.DefaultMigrationsPerHost),
 			},

@@ -9,6 +9,9 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
 // A connection is how a daemon is reached.
@@ -66,19 +69,28 @@ var taken = map[connection][]string{
 	overSSH:  {"socket", "keyfile", "known_hosts"},
 }
 
+// errMisread: what stands before an @ may be a password, also where a sign in it makes it look like something else.
+var errMisread = errors.New("not a URI; write for example qemu+ssh://root@host/system")
+
 // parseURI reads a libvirt URI. Its errors never repeat the URI, which may carry a password.
 func parseURI(s string) (target, error) {
 	if strings.TrimSpace(s) == "" {
 		return target{}, errors.New("the libvirt URI is empty; write for example qemu+ssh://root@host/system")
 	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return target{}, errors.New("the libvirt URI has a control character in it, such as a line break; write for example qemu+ssh://root@host/system")
+	}
 	u, err := url.Parse(s)
+	if err == nil && strings.Contains(u.Path, "@") {
+		err = errMisread
+	}
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
 		if strings.Contains(s, "@") {
-			err = errors.New("not a URI") // the cause could quote what stands before the @
+			err = errMisread // the cause could quote what stands before the @
 		}
 		return target{}, fmt.Errorf("malformed libvirt URI: %w", err)
 	}
@@ -88,7 +100,7 @@ func parseURI(s string) (target, error) {
 		}
 	}
 	if u.Opaque != "" || u.Scheme == "" {
-		return target{}, errors.New("malformed libvirt URI: write for example qemu+ssh://root@host/system")
+		return target{}, errors.New("the libvirt URI has no connection or no machine; write for example qemu+ssh://root@host/system")
 	}
 	if u.Fragment != "" {
 		return target{}, errors.New("the libvirt URI has a part after #, which means nothing there")
@@ -133,7 +145,7 @@ func (t *target) setScheme(scheme string) error {
 	case conn == "unix", conn == "tcp", conn == "tls":
 		t.conn = connection(conn)
 	case conn == "ext":
-		return errors.New("qemu+ext runs an external program, which is not supported; use unix, tcp, tls or ssh")
+		return errors.New("the libvirt URI asks for qemu+ext, which runs an external program and is not supported; use unix, tcp, tls or ssh")
 	default:
 		return fmt.Errorf("the libvirt URI asks for the connection %q; there are unix, tcp, tls and ssh", conn)
 	}
@@ -152,6 +164,9 @@ func (t *target) setParameters(query string) error {
 	sort.Strings(names)
 	for _, name := range names {
 		v := values[name]
+		if strings.Contains(name, "@") {
+			return fmt.Errorf("malformed libvirt URI: %w", errMisread)
+		}
 		if why, known := refused[name]; known {
 			return fmt.Errorf("the libvirt URI's parameter %q is not supported: %s", name, why)
 		}
@@ -159,7 +174,7 @@ func (t *target) setParameters(query string) error {
 			"socket": &t.socket, "keyfile": &t.keyfile, "known_hosts": &t.knownHosts, "pkipath": &t.pkipath,
 		}[name]
 		if field == nil {
-			return fmt.Errorf("unknown parameter %q in the libvirt URI; there are %s", name, t.parameterNames())
+			return fmt.Errorf("the libvirt URI has the unknown parameter %q%s; there are %s", name, spelling.Guess(name, taken[t.conn]), t.parameterNames())
 		}
 		if !contains(taken[t.conn], name) {
 			return fmt.Errorf("the libvirt URI's parameter %q means nothing with the connection %s; it knows %s", name, t.conn, t.parameterNames())
@@ -192,23 +207,33 @@ func (t *target) check() error {
 	case t.conn != overUNIX && t.host == "":
 		return fmt.Errorf("the libvirt URI names no host; write qemu+%s://HOST/system", t.conn)
 	case t.conn != overSSH && t.user != "":
-		return fmt.Errorf("the libvirt URI names a user, and the connection %s knows none", t.conn)
-	case strings.HasPrefix(t.host, "-") || strings.ContainsFunc(t.host, notInHostNames):
-		return errors.New("the libvirt URI names a host that cannot be one")
+		return fmt.Errorf("the libvirt URI names the user %q, and the connection %s knows none", t.user, t.conn)
+	case len(t.host) > mostHostName:
+		return fmt.Errorf("the libvirt URI names a host by %d bytes; a name has at most %d", len(t.host), mostHostName)
+	case !IsHostName(t.host) && t.host != "":
+		return fmt.Errorf("the libvirt URI names the host %q, which cannot be one: a name or an address has letters, digits and the signs . - _ : alone, and begins with no -", t.host)
 	case strings.HasPrefix(t.user, "-") || strings.ContainsAny(t.user, " \t\r\n\x00"):
-		return errors.New("the libvirt URI names a user that cannot be one")
+		return fmt.Errorf("the libvirt URI names the user %q, which cannot be one: a user's name has no spaces, and does not begin with -", t.user)
 	case t.driver == "qemu" && t.path != "/system" && t.path != "/session":
 		return fmt.Errorf("the libvirt URI has the path %q; it must end in /system or /session", t.path)
 	case t.driver == "qemu" && t.path == "/session" && (t.conn == overTCP || t.conn == overTLS):
-		return fmt.Errorf("a session daemon listens on no network; reach it with unix or ssh, not %s", t.conn)
+		return fmt.Errorf("the libvirt URI leads to a session daemon, which listens on no network; reach it with unix or ssh, not %s", t.conn)
 	case t.driver == "test" && t.path == "":
 		return errors.New("the libvirt URI of the test driver needs a path: /default, or a file on its host")
 	case t.socket != "" && !strings.HasPrefix(t.socket, "/"):
-		return errors.New("the libvirt URI's parameter \"socket\" must be an absolute path")
+		return fmt.Errorf("the libvirt URI's parameter \"socket\" is %q, but must be an absolute path", t.socket)
 	case len(t.socket) > 107:
-		return errors.New("the libvirt URI's parameter \"socket\" is longer than a socket's path can be (107 bytes)")
+		return fmt.Errorf("the libvirt URI's parameter \"socket\" has %d bytes, and a socket's path at most 107 bytes", len(t.socket))
 	}
 	return nil
+}
+
+// mostHostName is how long the Domain Name System lets a name be: RFC 1035, 2.3.4.
+const mostHostName = 253
+
+// IsHostName says whether a text can be the name or the address of a host.
+func IsHostName(s string) bool {
+	return s != "" && len(s) <= mostHostName && !strings.HasPrefix(s, "-") && !strings.ContainsFunc(s, notInHostNames)
 }
 
 // notInHostNames: what no name or address of a host has in it, and what could do harm where an error tells

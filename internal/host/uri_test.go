@@ -30,7 +30,7 @@ func TestURIsAreReadAsLibvirtReadsThem(t *testing.T) {
 func TestURIsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 	for uri, words := range map[string]string{
 		"":                                    "empty",
-		"host":                                "malformed",
+		"host":                                "write for example",
 		"qemu+ssh://host":                     "/system or /session",
 		"qemu+ssh://host/System":              "/system or /session",
 		"qemu+ssh:///system":                  "names no host",
@@ -51,7 +51,7 @@ func TestURIsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		"qemu+ssh://host/system?netcat=nc":                        `"netcat"`,
 		"qemu+ssh://host/system?proxy=netcat":                     `"proxy"`,
 		"qemu+ssh://host/system?mode=direct":                      `"mode"`,
-		"qemu+ssh://host/system?keyflie=/k":                       `unknown parameter "keyflie"`,
+		"qemu+ssh://host/system?keyflie=/k":                       `unknown parameter "keyflie" (did you mean "keyfile"?)`,
 		"qemu+tls://host/system?keyfile=/k":                       `"keyfile" means nothing`,
 		"qemu+tcp://host/system?socket=/k":                        `"socket" means nothing`,
 		"qemu+ssh://host/system?keyfile=":                         "not be empty",
@@ -75,7 +75,7 @@ func TestURIsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 func TestNoErrorShowsAPassword(t *testing.T) {
 	for _, uri := range []string{
 		"qemu+ssh://root:hunter2@host/system", "qemu+ssh://root:hunter2@ho st/system", "qemu+ssh://root:hunter2@host:x/system",
-		"qemu+ssh://root:hunter2%zz@host/system", "://root:hunter2@host", "qemu+ssh://ro\x00ot:hunter2@host/system",
+		"qemu+ssh://root:hunter2%zz@host/system", "://root:hunter2@host", "qemu+ssh://root:1/hunter2@host/system", "qemu+ssh://root:1?hunter2@host/system", "qemu+ssh://root:1#hunter2@host/system", "qemu+ssh://ro\x00ot:hunter2@host/system",
 	} {
 		err := Config{Name: "alpha", URI: uri}.Validate()
 		if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -116,11 +116,17 @@ func (f *Fleet) Close() error {
 }
 
 func (h HostConfig) validate(key string) error {
-	if key == "" || strings.ContainsAny(key, "/ \t\n\"") {
-		return fmt.Errorf("host name %q: a host's name must not be empty nor contain spaces, quotes or slashes", key)
+	if err := checkHostKey(key); err != nil {
+		return err
+	}
+	if h.URI == "" {
+		return fmt.Errorf("host %q needs uri, the libvirt URI of its daemon, such as qemu+ssh://root@host/system", key)
+	}
+	if strings.HasPrefix(h.MigrationAddress, "[") || strings.Count(h.MigrationAddress, ":") == 1 {
+		return fmt.Errorf("host %q: migration_address %q must be a bare name or IP address, without port or brackets", key, h.MigrationAddress)
 	}
 	for option, value := range map[string]string{"migration_address": h.MigrationAddress, "tls_destination": h.TLSDestination} {
-		if strings.ContainsAny(value, "/ \t\r\n\"@?#\x00") || strings.HasPrefix(value, "-") {
+		if value != "" && !host.IsHostName(value) {
 			return fmt.Errorf("host %q: %s %q is not a host name or an IP address", key, option, value)
 		}
 	}
@@ -133,21 +139,30 @@ func (h HostConfig) validate(key string) error {
 	if err := host.CheckInstalled(h.RelayProgram); err != nil {
 		return fmt.Errorf("host %q: relay_program: %w", key, err)
 	}
-	if strings.HasPrefix(h.MigrationAddress, "[") || strings.Count(h.MigrationAddress, ":") == 1 {
-		return fmt.Errorf("host %q: migration_address %q must be a bare name or IP address, without port or brackets", key, h.MigrationAddress)
-	}
+	return h.validatePeer(key)
+}
+
+// peerSchemes are the connections by which a daemon reaches another one; without a plus it is TLS.
+var peerSchemes = []string{"qemu", "qemu+tls", "qemu+ssh", "qemu+libssh", "qemu+libssh2", "qemu+tcp"}
+
+// validatePeer checks what libvirt itself would take without a question.
+func (h HostConfig) validatePeer(key string) error {
 	if h.PeerURI != "" {
 		u, err := url.Parse(h.PeerURI)
 		if err != nil {
-			return fmt.Errorf("host %q: peer_uri is not a URI", key)
+			return fmt.Errorf("host %q: peer_uri is not a URI; write for example qemu+tls://HOST/system", key)
 		}
 		if u.User != nil {
 			if _, has := u.User.Password(); has {
 				return fmt.Errorf("host %q: peer_uri must not carry a password", key)
 			}
 		}
-		if !strings.HasPrefix(u.Scheme, "qemu") {
-			return fmt.Errorf("host %q: peer_uri must be a qemu URI such as qemu+tls://HOST/system", key)
+		if !slices.Contains(peerSchemes, u.Scheme) || !host.IsHostName(u.Hostname()) || strings.HasPrefix(u.User.Username(), "-") || strings.Contains(u.Path, "@") {
+			shown := u.Redacted()
+			if u.User == nil && strings.Contains(h.PeerURI, "@") {
+				shown = "(not shown)" // what stands before the @ may be a password
+			}
+			return fmt.Errorf("host %q: peer_uri %s does not lead from another host to this one; write for example qemu+tls://HOST/system", key, shown)
 		}
 		for option, value := range u.Query() {
 			// libvirt's own ways to switch the check off: https://libvirt.org/uri.html

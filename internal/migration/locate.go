@@ -168,6 +168,9 @@ func (g GuestRef) normal() (GuestRef, error) {
 	if g.Name == "" && g.UUID == "" {
 		return g, errors.New("give the guest's name or its uuid")
 	}
+	if err := checkGuestName(g.Name); err != nil {
+		return GuestRef{UUID: g.UUID}, err // the name itself would spoil what is said about it
+	}
 	if g.UUID != "" {
 		parsed, err := uuid.Parse(g.UUID)
 		if err != nil || len(g.UUID) != 36 {

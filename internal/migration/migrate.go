@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
 // Plan says what Migrate would do with this request, and creates nothing on any host. Blockers are in
@@ -65,12 +66,16 @@ func (f *Fleet) planFrom(ctx context.Context, v view, req Request) (Plan, error)
 
 // check refuses a request that is wrong whatever the hosts say.
 func (f *Fleet) check(req Request) error {
-	fail := func(err error) error { return &Error{Phase: PhaseRequest, Guest: req.Guest.String(), Err: err} }
+	guest, err := req.Guest.normal()
+	fail := func(err error) error { return &Error{Phase: PhaseRequest, Guest: guest.String(), Err: err} }
+	if err != nil {
+		return fail(err)
+	}
 	if _, known := f.members[req.Host]; !known {
 		return fail(f.unknownHost(req.Host))
 	}
-	if req.Timeout < 0 {
-		return fail(fmt.Errorf("the time-out is %s, but must not be negative", req.Timeout))
+	if req.Timeout < 0 || req.Timeout > MaxTimeout {
+		return fail(fmt.Errorf("the time-out is %s, but must be more than nothing and at most %.0fh", req.Timeout, MaxTimeout.Hours()))
 	}
 	if err := req.Options.Validate(); err != nil {
 		return fail(err)
@@ -79,7 +84,7 @@ func (f *Fleet) check(req Request) error {
 }
 
 func (f *Fleet) unknownHost(key string) error {
-	return fmt.Errorf("host %q is not among hosts (%s)", key, strings.Join(f.keys, ", "))
+	return fmt.Errorf("host %q is not among hosts (%s)%s", key, strings.Join(f.keys, ", "), spelling.Guess(key, f.keys))
 }
 
 // Migrate brings the guest to the wanted host: it finishes what an interrupted run left, moves the guest

@@ -80,7 +80,9 @@ func (o Options) validateRelay() error {
 	case o.Compression == CompressionZstd:
 		return fmt.Errorf("compression is %q, but only the relay compresses, and transport is %q", o.Compression, o.Transport)
 	case o.ReconnectSeconds != 0:
-		return fmt.Errorf("reconnect_seconds is set, but only the relay goes on over a broken connection, and transport is %q", o.Transport)
+		return fmt.Errorf("reconnect_seconds is %d, but only the relay goes on over a broken connection, and transport is %q", o.ReconnectSeconds, o.Transport)
+	case o.ChunkKiB != 0:
+		return fmt.Errorf("chunk_kib is %d, but only the relay sends chunks, and transport is %q", o.ChunkKiB, o.Transport)
 	}
 	return nil
 }

@@ -97,7 +97,8 @@ const (
 	MaxBlackoutTimeoutMS       = 2 * MaxMaxDowntimeMS
 	MaxBandwidthMiBPerSecond   = 8796093022207 // libvirt's: the figure in bytes must fit 63 bits
 	DefaultMigrationsPerHost   = 2
-	MaxMigrationsPerHost       = 8 // libvirtd has 20 workers by default, and each migration may hold several
+	MaxTimeout                 = 30 * 24 * time.Hour // more is a mistake in the unit
+	MaxMigrationsPerHost       = 8                   // libvirtd has 20 workers by default, and each migration may hold several
 )
 
 // GuestRef names a guest by name, by UUID, or by both; then both must agree.
@@ -240,19 +241,15 @@ func (o Options) validateStorage() error {
 	if o.ExistingImages != "" && !slices.Contains(ExistingImagesValues, o.ExistingImages) {
 		return fmt.Errorf("existing_images %q is not one of %s", o.ExistingImages, quoted(ExistingImagesValues))
 	}
-	for option, targets := range map[string][]string{"migrate_disks": o.MigrateDisks, "assume_shared_disks": o.AssumeSharedDisks} {
-		for i, target := range targets {
-			if target == "" || slices.Contains(targets[:i], target) {
-				return fmt.Errorf("%s has a name that is empty or stands there twice (%q); name each disk once by its target, such as vda", option, target)
-			}
-		}
+	if err := o.validateNames(); err != nil {
+		return err
 	}
 	if o.copies() {
 		return nil
 	}
 	switch {
 	case len(o.MigrateDisks) > 0:
-		return fmt.Errorf("migrate_disks names disks to copy, but storage is not %q or %q", StorageCopy, StorageCopyIncremental)
+		return fmt.Errorf("migrate_disks is %q, disks to copy, but storage is not %q or %q", o.MigrateDisks, StorageCopy, StorageCopyIncremental)
 	case o.SourceImages == SourceImagesDelete:
 		return fmt.Errorf("source_images is %q, but without storage %q or %q there is no other copy of them", o.SourceImages, StorageCopy, StorageCopyIncremental)
 	case o.ExistingImages == ExistingImagesOverwrite:

@@ -1,9 +1,13 @@
-package main
+// Package spelling finds what somebody probably meant who wrote a name that nobody knows.
+package spelling
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// nearest is the name somebody probably meant, "" when none is near.
-func nearest(typed string, names []string) string {
+// Nearest is the name somebody probably meant, "" when none is near.
+func Nearest(typed string, names []string) string {
 	if len(typed) > 64 {
 		return "" // no option is that long
 	}
@@ -42,4 +46,12 @@ func distance(a, b string) int {
 		}
 	}
 	return rows[len(a)][len(b)]
+}
+
+// Guess is the question for the name somebody probably meant, with a space before it; "" when none is near.
+func Guess(typed string, names []string) string {
+	if near := Nearest(typed, names); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
 }
