@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 		case os.Getenv("VIRTMIGRATE_NO_LAB") != "":
 			noLab = "VIRTMIGRATE_NO_LAB is set"
 		default:
-			l, err := lab.Start(context.Background(), lab.Config{Name: "hosttest"})
+			l, err := lab.Start(context.Background(), lab.Config{Name: cmp.Or(os.Getenv("VIRTMIGRATE_LAB"), "hosttest")})
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "cannot start the lab:", err)
 				return 1

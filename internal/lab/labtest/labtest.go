@@ -4,6 +4,7 @@
 package labtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -33,9 +34,10 @@ var number atomic.Int32
 //	func TestMain(m *testing.M) { labtest.Main(m, "engine") }
 func Main(m *testing.M, name string) { os.Exit(Run(m, name)) }
 
-// Run is Main for packages with more to tidy up: it returns the exit code.
+// Run is Main for packages with more to tidy up: it returns the exit code. VIRTMIGRATE_LAB names another lab, so that
+// one package can be tested twice at a time.
 func Run(m *testing.M, name string) int {
-	shared.name = name
+	shared.name = cmp.Or(os.Getenv("VIRTMIGRATE_LAB"), name)
 	code := m.Run()
 	if shared.lab != nil {
 		if err := shared.lab.Close(); err != nil {
