@@ -175,7 +175,7 @@ func (h *Host) writeCertificates(k keys) error {
 // SetDaemonCertificate replaces what the libvirt daemon shows and trusts. A running daemon reads
 // it when it is restarted.
 func (h *Host) SetDaemonCertificate(a *Authority, c Certificate) error {
-	return writeFiles(map[string][]byte{
+	return rewriteFiles(map[string][]byte{
 		h.Path("/etc/pki/CA/cacert.pem"):                 a.PEM,
 		h.Path("/etc/pki/libvirt/servercert.pem"):        c.PEM,
 		h.Path("/etc/pki/libvirt/clientcert.pem"):        c.PEM,
@@ -192,7 +192,7 @@ func (h *Host) SetQEMUCertificate(a *Authority, c Certificate) error {
 		return err
 	}
 	dir := h.Path("/etc/pki/qemu")
-	err = writeFiles(map[string][]byte{
+	err = rewriteFiles(map[string][]byte{
 		filepath.Join(dir, "ca-cert.pem"):     a.PEM,
 		filepath.Join(dir, "server-cert.pem"): c.PEM,
 		filepath.Join(dir, "client-cert.pem"): c.PEM,
@@ -214,6 +214,26 @@ func sshKey() (string, ssh.PublicKey, error) {
 	}
 	key, err := ssh.NewPublicKey(public)
 	return string(pem.EncodeToMemory(block)), key, err
+}
+
+// rewriteFiles is writeFiles for files that a running host has already: it would not see others that take their place.
+func rewriteFiles(files map[string][]byte) error {
+	fresh := map[string][]byte{}
+	for path, content := range files {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			fresh[path] = content
+			continue
+		}
+		if err == nil {
+			_, err = file.Write(content)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return writeFiles(fresh)
 }
 
 // writeFiles writes small files, with their directories. Whatever is a key is for its owner only.
