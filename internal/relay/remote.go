@@ -77,6 +77,17 @@ func parseEvent(line []byte) (event, error) {
 	return ev, nil
 }
 
+// mostSaid is how many failures, and how many remarks, of a relay are kept: whoever has taken it over may say more, but
+// not fill this machine's memory.
+const mostSaid = 64
+
+func keep(said []string, text string) []string {
+	if len(said) == mostSaid {
+		return said
+	}
+	return append(said, text)
+}
+
 func (r *Remote) take(ev event) {
 	put := func(c chan event) {
 		select {
@@ -96,12 +107,12 @@ func (r *Remote) take(ev event) {
 	case eventFailed:
 		r.note(ev.Text)
 		r.mu.Lock()
-		r.failures = append(r.failures, ev.Text)
+		r.failures = keep(r.failures, ev.Text)
 		r.mu.Unlock()
 	case eventRemark:
 		r.note(ev.Text)
 		r.mu.Lock()
-		r.remarks = append(r.remarks, ev.Text)
+		r.remarks = keep(r.remarks, ev.Text)
 		r.mu.Unlock()
 	case eventFigures:
 		select {
