@@ -21,6 +21,14 @@ var options = []Mistake{
 	outOfRange("migration/max_downtime_ms", 0, 1, 2000000),
 	outOfRange("migration/max_downtime_ms", -300, 1, 2000000),
 	outOfRange("migration/max_downtime_ms", 2000001, 1, 2000000),
+	outOfRange("migration/blackout_timeout_ms", 999, 1000, 4000000),
+	outOfRange("migration/convergence/timeout_seconds_per_gib", -1, 1, 86400),
+	outOfRange("migration/convergence/stall_seconds", 0, 1, 86400),
+	{
+		What: "a second and a half", Given: map[string]any{"migration/convergence/stall_seconds": 1.5},
+		Words: Words{"stall_seconds", "1.5", "whole number"},
+	},
+	outOfRange("migration/convergence/downtime_steps", 11, 0, 10),
 	outOfRange("migration/reconnect_seconds", 0, 1, 600),
 	outOfRange("migration/reconnect_seconds", 601, 1, 600),
 	outOfRange("migration/chunk_kib", 1, 4, 1024),
@@ -80,6 +88,14 @@ var options = []Mistake{
 
 // together are options that contradict one another.
 var together = []Mistake{
+	{
+		What: "a switchover called off before it is late", Given: map[string]any{"migration/blackout_timeout_ms": 2000, "migration/max_downtime_ms": 3000},
+		Words: Words{"blackout_timeout_ms", "2000", "more than the downtime"},
+	},
+	{
+		What: "pages fetched over several connections", Given: map[string]any{"migration/transport": "relay", "migration/parallel_connections": 4, "migration/convergence/on_timeout": "post_copy"},
+		Words: Words{"on_timeout", `"post_copy"`, "one connection"},
+	},
 	{
 		What: "in the clear without permission", Given: map[string]any{"migration/transport": "plain"},
 		Words: Words{"transport", `"plain"`, "allow_plain"},
