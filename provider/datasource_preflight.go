@@ -141,8 +141,8 @@ func forDataSource(attributes map[string]resourceschema.Attribute) map[string]sc
 			out[name] = schema.StringAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
 		case resourceschema.BoolAttribute:
 			out[name] = schema.BoolAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
-		case resourceschema.Int64Attribute:
-			out[name] = schema.Int64Attribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
+		case resourceschema.NumberAttribute:
+			out[name] = schema.NumberAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
 		case resourceschema.ListAttribute:
 			out[name] = schema.ListAttribute{Optional: true, ElementType: a.ElementType, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
 		case resourceschema.SingleNestedAttribute:
