@@ -16,6 +16,6 @@
 //
 // What physics or libvirt do not allow otherwise is named in the row's fault, with the reason, and held to that.
 //
-// All rows take over an hour; `make test-faults` runs them, and writes build/faults/results.json. Without
-// VIRTMIGRATE_FAULTS=all, a few that stand for the others are run.
+// All rows take hours; `make test-faults` plays them, and writes build/faults/results.json. VIRTMIGRATE_FAULTS=missing
+// plays those that are not in it yet. Without either, a few that stand for the others are played.
 package faults

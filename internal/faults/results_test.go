@@ -42,6 +42,18 @@ func (r row) key() string { return r.Fault + "/" + r.Moment + "/" + r.Transport 
 // resultsFile is below the root of the tree.
 var resultsFile = filepath.Join("..", "..", "build", "faults", "results.json")
 
+// read gives the rows that are in the file.
+func read() (rows []row, err error) {
+	text, err := os.ReadFile(resultsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &rows)
+	}
+	return rows, err
+}
+
 // keep puts a row into the file, in the place of an older one of the same key. Several runs may do so at once.
 func keep(r row) error {
 	if err := os.MkdirAll(filepath.Dir(resultsFile), 0o755); err != nil {
@@ -55,17 +67,14 @@ func keep(r row) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
-	var rows []row
-	text, err := os.ReadFile(resultsFile)
-	if err == nil {
-		err = json.Unmarshal(text, &rows)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	rows, err := read()
+	if err != nil {
 		return err
 	}
 	rows = append(slices.DeleteFunc(rows, func(old row) bool { return old.key() == r.key() }), r)
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.key(), b.key()) })
-	if text, err = json.MarshalIndent(rows, "", "  "); err != nil {
+	text, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
 		return err
 	}
 	fresh := resultsFile + ".new"

@@ -96,7 +96,7 @@ func newScene(t *testing.T, l *lab.Lab, w way, f fault) *scene {
 	if w.transport == migration.TransportRelay {
 		s.order.Options.ReconnectSeconds = 15
 	}
-	config := lab.GuestConfig{Host: "alpha", FillMiB: fillMiB, DirtyMiBPerSecond: 16, Disk: true, NIC: true}
+	config := lab.GuestConfig{Host: "alpha", FillMiB: fillMiB, DirtyMiBPerSecond: 8, Disk: true, NIC: true, BeatEvery: 50 * time.Millisecond}
 	if f.copies {
 		config.LocalDisk = true
 		s.order.Options.Storage = migration.StorageCopy

@@ -74,13 +74,18 @@ func (s *Session) perform(ctx context.Context, what string, dom DomainID, peer l
 }
 
 // Finish lets the guest run at the destination, or with cancelled throws its copy there away. p must name
-// the destination's domain. An error with CodeMigrateFinishOK after cancelled is success.
+// the destination's domain. An error with CodeMigrateFinishOK after cancelled is success. With FlagPostCopy it has no
+// limit but ctx.
 func (s *Session) Finish(ctx context.Context, p Params, cookie []byte, f Flags, cancelled bool) (DomainID, []byte, error) {
 	type finished struct {
 		dom    libvirt.Domain
 		cookie []byte
 	}
-	a, err := s.ask(ctx, "finish the migration", p, finishLimit, func(l *libvirt.Libvirt, params []libvirt.TypedParam) (any, error) {
+	limit := finishLimit
+	if f&FlagPostCopy != 0 { // it may answer only when all the memory has come
+		limit = noLimit
+	}
+	a, err := s.ask(ctx, "finish the migration", p, limit, func(l *libvirt.Libvirt, params []libvirt.TypedParam) (any, error) {
 		if p.DestinationName == "" {
 			return nil, errors.New("the guest's name at the destination is missing")
 		}

@@ -61,15 +61,14 @@ func (r *run) controller(ctx context.Context) error {
 		}
 		return fmt.Errorf("perform: %w", err)
 	}
-	finish, cancel := steady, func() {}
-	if !r.fetching.Load() { // else it answers when all the memory has come, whenever that is
-		finish, cancel = context.WithTimeout(steady, r.finishLimit())
-	}
+	finish, cancel := r.finishContext(steady)
 	defer cancel()
 	r.finishing = time.Now()
 	_, finished, err := r.dst.Finish(finish, finishParams, performed, r.recipe.destinationFlags(), false)
 	r.ran = time.Now()
 	switch {
+	case err != nil && r.isTorn():
+		return fmt.Errorf("%w on %s", errTorn, r.plan.To)
 	case err != nil && r.fetching.Load():
 		return fmt.Errorf("post-copy to %s: %w", r.plan.To, err) // verify says what there is; nothing is destroyed
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,6 +108,58 @@ func TestConvergencePolicies(t *testing.T) {
 			// an emulated guest may hiccup after it started, and is never silent for less than it stood still
 			if gap, err := g.SwitchoverGap(t.Context(), since); err != nil || gap.Length.Milliseconds() < *o.Result.DowntimeMS-10 {
 				t.Errorf("the guest was silent for %s (%v), downtime_ms is %d", gap.Length, err, *o.Result.DowntimeMS)
+			}
+		})
+	}
+}
+
+// TestBrokenPostCopyIsLeftToAPerson kills a relay while the guest runs on the destination and fetches its memory. The run
+// ends and says so, and nobody touches either half any more.
+func TestBrokenPostCopyIsLeftToAPerson(t *testing.T) {
+	if !wholeSuite() {
+		t.Skip("only in make test-faults")
+	}
+	l := labtest.Lab(t)
+	allowPostCopy(t, l)
+	slowLink(t, l, 100)
+	for _, control := range []Control{ControlController, ControlPeerToPeer} {
+		t.Run(string(control), func(t *testing.T) {
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 64, Disk: true, NIC: true})
+			options := Options{Transport: TransportRelay, Control: control, Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutPostCopy}}
+			request := Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: options}
+			var once sync.Once
+			var fault sync.WaitGroup
+			ctx := labtest.Context(t, time.Minute)
+			request.Watch = func(p Progress) {
+				if p.Step == StepSwitch {
+					once.Do(func() {
+						fault.Go(func() {
+							for state := ""; !strings.Contains(state, "running"); {
+								var err error
+								if state, err = l.Host("beta").DomainState(ctx, g.Name); err != nil {
+									t.Error(err)
+									return
+								}
+							}
+							mustExec(t, ctx, l.Host("alpha"), "pkill", "--signal", "KILL", "--full", "below-supervisor")
+						})
+					})
+				}
+			}
+			_, err := labFleet(t, l, relayHosts(l, "root")).Migrate(labtest.Context(t, 2*time.Minute), request)
+			fault.Wait()
+			t.Log(err)
+			for _, run := range []string{"the run itself", "the next run"} {
+				if err == nil || !strings.Contains(err.Error(), "neither may be destroyed") || !strings.Contains(err.Error(), "destroy neither half") || !errors.Is(err, ErrNeedsPerson) {
+					t.Errorf("%s: error %v", run, err)
+				}
+				for _, h := range l.Hosts {
+					if state, err := h.Virsh(ctx, "domstate", "--reason", g.Name); err != nil || !strings.Contains(state, "post-copy") {
+						t.Errorf("%s, %s: %s, error %v", run, h.Name, state, err)
+					}
+				}
+				request.Watch = nil
+				_, err = labFleet(t, l, relayHosts(l, "root")).Migrate(labtest.Context(t, time.Minute), request)
 			}
 		})
 	}

@@ -143,7 +143,7 @@ func (v view) location() (Location, error) {
 	loc := Location{Name: v.id.Name, UUID: v.id.UUID, Warnings: silentWarnings(v.silent)}
 	switch v.situation {
 	case sitPerson:
-		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, GuestAt: v.words, Err: ErrNeedsPerson, Hint: personHint}
+		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, GuestAt: v.words, Err: ErrNeedsPerson, Hint: v.hint()}
 	case sitNowhere:
 		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, Err: ErrNotFound}
 	case sitMoving, sitLeftover, sitStopped:
@@ -159,6 +159,14 @@ func (v view) location() (Location, error) {
 		}
 	}
 	return loc, nil
+}
+
+// hint says what a person has to do.
+func (v view) hint() string {
+	if strings.Contains(v.words, "post-copy") {
+		return "destroy neither half: each has a part of the guest's memory; the page on failed migrations says how to go on"
+	}
+	return personHint
 }
 
 const personHint = "compare both hosts with virsh list --all and domstate --reason, keep the copy that has the truth and destroy the other"

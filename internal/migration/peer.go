@@ -24,6 +24,8 @@ func (r *run) peerToPeer(ctx context.Context) error {
 		r.performed = time.Now()
 	}
 	switch {
+	case r.isTorn():
+		return fmt.Errorf("%w on %s", errTorn, r.plan.To)
 	case err != nil && aborted != nil:
 		return fmt.Errorf("%w; the migration was aborted", aborted)
 	case err != nil:

@@ -57,6 +57,8 @@ type run struct {
 	// fetching: the guest runs on the destination and fetches its memory, so that nothing can be aborted any
 	// more. standing: it was paused so that the copy comes to an end.
 	fetching, standing atomic.Bool
+	// torn is closed when post-copy broke: then nobody may ever answer.
+	torn chan struct{}
 	// left: some of the guest's memory or disks was seen to have left the source.
 	left atomic.Bool
 	// sourceLost: the connection to the source's daemon broke during the attempt.
@@ -240,6 +242,10 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		case <-lost:
 			// the source's QEMU does not notice, and would go on towards a QEMU nobody can finish
 			lost, why = nil, fmt.Errorf("the connection to the daemon on %s broke", r.plan.To)
+		case <-r.torn:
+			r.log.Warn("post-copy broke; no longer waiting for the source's daemon")
+			_ = r.src.Close() // which ends the call, and harms neither half
+			return <-returned, errTorn
 		case why = <-r.giveUp:
 		case <-pulse.C:
 		}

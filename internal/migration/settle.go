@@ -23,7 +23,7 @@ const settlePoll = 300 * time.Millisecond
 //	a migration job, on its way elsewhere             error
 //	a live copy and paused halves, no job             hand the definition over, remove the halves
 //	paused halves only, every host answered, no job   remove the copies that never ran, resume the source
-//	two live copies; post-copy; a silent host         error, a person must decide
+//	two live copies; a broken post-copy; a silent host  error, a person must decide
 func (f *Fleet) settle(ctx context.Context, v view, wanted string) (view, []string, error) {
 	var notes []string
 	first := time.Now()
@@ -45,7 +45,7 @@ func (f *Fleet) settle(ctx context.Context, v view, wanted string) (view, []stri
 			}
 			return fail(ErrNotFound, "the guest stopped, or was removed, while it was looked for")
 		case sitPerson:
-			return fail(ErrNeedsPerson, personHint)
+			return fail(ErrNeedsPerson, v.hint())
 		case sitMoving:
 			// a migration that has just begun has no arriving half yet
 			if v.towards == "" && time.Since(first) > 5*time.Second || v.towards != "" && !v.sameHost(v.towards, wanted) {

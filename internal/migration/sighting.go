@@ -113,8 +113,7 @@ func judge(sightings []sighting, silent []string) standing {
 	st := standing{definitions: definitions}
 	switch {
 	case len(post) > 0:
-		st.situation = sitPerson
-		st.words = "in a post-copy migration (" + describe(append(post, live...)) + "): both halves are needed, neither may be destroyed"
+		judgePostCopy(&st, post, append(live, halves...), silent)
 	case len(live) > 1:
 		st.situation = sitPerson
 		st.words = "running twice: " + describe(live)
@@ -167,6 +166,28 @@ func judgeHalves(st *standing, halves []sighting, silent []string) {
 		return
 	}
 	st.situation, st.at, st.dead = sitStopped, &sources[0], copies
+}
+
+// judgePostCopy decides when a guest's memory is on two hosts: it runs on the destination, and the source has what is
+// missing there. Nobody destroys either half; what has not broken is waited for.
+func judgePostCopy(st *standing, post, others []sighting, silent []string) {
+	st.words = "in a post-copy migration (" + describe(append(post, others...)) + "): both halves are needed, neither may be destroyed"
+	st.situation = sitPerson
+	var fetching, giving []sighting
+	for _, s := range post {
+		switch {
+		case s.state.PostCopyFailed():
+			return
+		case s.state.Running():
+			fetching = append(fetching, s)
+		default:
+			giving = append(giving, s)
+		}
+	}
+	// the source's half is gone in the moment after the last of the memory
+	if len(fetching) == 1 && len(giving) <= 1 && len(others) == 0 && len(silent) == 0 {
+		st.situation, st.at, st.towards = sitMoving, &fetching[0], fetching[0].host()
+	}
 }
 
 func anyJob(groups ...[]sighting) bool {

@@ -8,13 +8,17 @@ import (
 )
 
 var (
-	running     = host.State{State: host.StateRunning, Reason: host.RunningBooted}
-	migrated    = host.State{State: host.StateRunning, Reason: host.RunningMigrated}
-	userPaused  = host.State{State: host.StatePaused, Reason: host.PausedUser}
-	halfPaused  = host.State{State: host.StatePaused, Reason: host.PausedMigration}
-	startingUp  = host.State{State: host.StatePaused, Reason: host.PausedStartingUp}
-	shutOff     = host.State{State: host.StateShutOff, Reason: host.ShutOffDestroyed}
-	postCopying = host.State{State: host.StateRunning, Reason: host.RunningPostCopy}
+	running    = host.State{State: host.StateRunning, Reason: host.RunningBooted}
+	migrated   = host.State{State: host.StateRunning, Reason: host.RunningMigrated}
+	userPaused = host.State{State: host.StatePaused, Reason: host.PausedUser}
+	halfPaused = host.State{State: host.StatePaused, Reason: host.PausedMigration}
+	startingUp = host.State{State: host.StatePaused, Reason: host.PausedStartingUp}
+	shutOff    = host.State{State: host.StateShutOff, Reason: host.ShutOffDestroyed}
+
+	postCopyFetching       = host.State{State: host.StateRunning, Reason: host.RunningPostCopy}
+	postCopyFetchingFailed = host.State{State: host.StateRunning, Reason: host.RunningPostCopyFailed}
+	postCopyGiving         = host.State{State: host.StatePaused, Reason: host.PausedPostCopy}
+	postCopyGivingFailed   = host.State{State: host.StatePaused, Reason: host.PausedPostCopyFailed}
 )
 
 func seen(on string, state host.State, change ...func(*sighting)) sighting {
@@ -52,7 +56,7 @@ func TestJudge(t *testing.T) {
 		"definitions alone are a guest that is shut off":    {sightings: list(seen("a", shutOff)), want: sitShutOff, at: "a"},
 		"two running copies need a person":                  {sightings: list(seen("a", running), seen("b", migrated)), want: sitPerson},
 		"a running and a user-paused copy need a person":    {sightings: list(seen("a", running), seen("b", userPaused)), want: sitPerson},
-		"post-copy needs a person":                          {sightings: list(seen("a", halfPaused), seen("b", postCopying)), want: sitPerson},
+		"post-copy needs a person":                          {sightings: list(seen("a", halfPaused), seen("b", postCopyFetching)), want: sitPerson},
 		"a job under way is told with its goal":             {sightings: list(seen("a", running, leaving), seen("b", startingUp, arriving)), want: sitMoving, at: "a", towards: "b"},
 		"a job that has just begun has no goal yet":         {sightings: list(seen("a", running, leaving)), want: sitMoving, at: "a"},
 		"a switchover under way is still moving":            {sightings: list(seen("a", halfPaused, leaving), seen("b", halfPaused, arriving)), want: sitMoving, at: "a", towards: "b"},
@@ -66,6 +70,14 @@ func TestJudge(t *testing.T) {
 		"two transient halves cannot be told apart":         {sightings: list(seen("a", halfPaused, transient), seen("b", halfPaused, transient)), want: sitPerson},
 		"a transient source is told from a starting copy":   {sightings: list(seen("a", halfPaused, transient), seen("b", startingUp, transient)), want: sitPerson},
 		"a stopped source waits while a host is silent":     {sightings: list(seen("a", halfPaused)), silent: []string{"b"}, want: sitPerson},
+		"a post-copy migration that broke":                  {sightings: list(seen("a", postCopyGivingFailed), seen("b", postCopyFetchingFailed, transient)), want: sitPerson},
+		"one that goes on":                                  {sightings: list(seen("a", postCopyGiving), seen("b", postCopyFetching, transient)), want: sitMoving, at: "b", towards: "b"},
+		"one of which one end says that it broke":           {sightings: list(seen("a", postCopyGivingFailed), seen("b", postCopyFetching, transient)), want: sitPerson},
+		"one whose source is done":                          {sightings: list(seen("b", postCopyFetching, transient)), want: sitMoving, at: "b", towards: "b"},
+		"one whose source is silent":                        {sightings: list(seen("b", postCopyFetchingFailed, transient)), silent: []string{"a"}, want: sitPerson},
+		"one whose source is gone":                          {sightings: list(seen("b", postCopyFetchingFailed, transient)), want: sitPerson},
+		"a source in post-copy alone":                       {sightings: list(seen("a", postCopyGivingFailed)), want: sitPerson},
+		"a post-copy pair and another copy":                 {sightings: list(seen("a", postCopyGiving), seen("b", postCopyFetching, transient), seen("c", running)), want: sitPerson},
 		"a copy that never ran is not resumed":              {sightings: list(seen("b", startingUp, transient)), want: sitPerson},
 	} {
 		t.Run(name, func(t *testing.T) {

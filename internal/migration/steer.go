@@ -125,12 +125,55 @@ func (r *run) dropArrival(ctx context.Context) {
 	}
 }
 
-// finishLimit is for the destination to start the guest: what is left of the blackout, and never so little that
-// a busy host could not.
-func (r *run) finishLimit() time.Duration {
-	stopped, _, _ := r.moments.read()
-	if stopped.IsZero() {
-		stopped = time.Now()
+// finishContext bounds the destination's start of the guest by what is left of the blackout, and never by so little
+// that a busy host could not. In post-copy the answer comes when all the memory has, or never when that broke.
+func (r *run) finishContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !r.fetching.Load() {
+		stopped, _, _ := r.moments.read()
+		if stopped.IsZero() {
+			stopped = time.Now()
+		}
+		return context.WithTimeout(ctx, max(finishLeast, r.recipe.pacing.blackout-time.Since(stopped)))
 	}
-	return max(finishLeast, r.recipe.pacing.blackout-time.Since(stopped))
+	ctx, cancel := context.WithCancel(ctx)
+	r.listening.Go(func() {
+		select {
+		case <-r.torn:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, cancel
+}
+
+// errTorn is why post-copy is no longer waited for.
+var errTorn = errors.New("post-copy broke before all the memory had come")
+
+// tornPatience is for the daemons to say themselves that post-copy broke.
+const tornPatience = 20 * time.Second
+
+// watchFetching asks the source whether its half has broken off. The destination's QEMU, which waits for memory, may
+// answer nobody any more, and its daemon with it. since is when it was first seen, and returned.
+func (r *run) watchFetching(ctx context.Context, since time.Time) time.Time {
+	state, err := r.source.State(ctx, r.id.UUID)
+	switch {
+	case err != nil || !state.PostCopyFailed():
+		return time.Time{}
+	case since.IsZero():
+		return time.Now()
+	case time.Since(since) > tornPatience:
+		if !r.isTorn() {
+			close(r.torn)
+		}
+	}
+	return since
+}
+
+func (r *run) isTorn() bool {
+	select {
+	case <-r.torn:
+		return true
+	default:
+		return false
+	}
 }

@@ -143,6 +143,7 @@ func (r *run) watchJob(ctx context.Context) {
 	defer ticker.Stop()
 	logged := time.Now()
 	judge := pace{pacing: r.recipe.pacing}
+	var broken time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -151,6 +152,9 @@ func (r *run) watchJob(ctx context.Context) {
 		}
 		// a question that is under way when the watching ends is let come to its answer: libvirt's RPC
 		// cannot take it back, and giving it up would cost the connection
+		if r.fetching.Load() {
+			broken = r.watchFetching(context.WithoutCancel(ctx), broken)
+		}
 		job, err := r.source.Job(context.WithoutCancel(ctx), r.id.UUID)
 		if err != nil || job.Kind != host.JobMigrationOut || (job.MemoryProcessedBytes == nil && job.DiskProcessedBytes == nil) {
 			continue
