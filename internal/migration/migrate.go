@@ -173,6 +173,7 @@ func (f *Fleet) migrate(ctx context.Context, req Request, recovered *[]string) (
 // into o, and what the user should know of the way into notes.
 func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, tell *teller, o *Outcome, notes *[]string) (view, *Result, error) {
 	var release func()
+	began := time.Now()
 	failed := map[Transport]string{}
 	for {
 		tell.step(StepInspect)
@@ -218,6 +219,17 @@ func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, 
 			*notes = append(*notes, r.warnings...)
 			return after, result, nil
 		}
+		if strings.Contains(err.Error(), earlierJob) && time.Since(began) < earlierJobPatience && ctx.Err() == nil {
+			f.log.Info("waiting: libvirt has not ended an earlier migration of this guest yet", "guest", v.id.Name)
+			select {
+			case <-ctx.Done():
+			case <-time.After(earlierJobPause):
+			}
+			if v, err = f.locate(context.WithoutCancel(ctx), GuestRef{UUID: v.id.UUID}, true); err != nil {
+				return v, nil, err
+			}
+			continue
+		}
 		why, again := r.mayGoOn(req.Options, err)
 		if !again || ctx.Err() != nil {
 			return v, nil, err
@@ -233,6 +245,13 @@ func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, 
 		}
 	}
 }
+
+// A daemon that drove a migration notices by its keepalive, after 30 s, that the other is out of reach, and only then
+// ends its job.
+const (
+	earlierJobPatience = 90 * time.Second
+	earlierJobPause    = 2 * time.Second
+)
 
 // journalAt is the guest's entry of the journal, or why it is not to be had.
 type journalAt struct {

@@ -61,6 +61,8 @@ type run struct {
 	torn chan struct{}
 	// left: some of the guest's memory or disks was seen to have left the source.
 	left atomic.Bool
+	// unended: the source's daemon had not ended its part when it was no longer waited for.
+	unended bool
 	// sourceLost: the connection to the source's daemon broke during the attempt.
 	sourceLost bool
 }
@@ -236,6 +238,7 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		case <-give:
 			r.log.Warn("the source's daemon does not answer; closing its connection")
 			_ = r.src.Close() // which ends the call
+			r.unended = true
 			return <-returned, aborted
 		case <-done:
 			done, why = nil, cause(ctx, ctx.Err())
@@ -308,6 +311,9 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 		}
 		words, at := v.where()
 		hint := cmp.Or(advice(attempt), "nothing of the attempt was left behind, and the same can be run again")
+		if r.unended {
+			hint = fmt.Sprintf("libvirtd on %s has not ended its part of the migration yet; the next run waits for that", r.plan.From)
+		}
 		if len(left) > 0 {
 			hint = strings.Join(left, "; ")
 		}

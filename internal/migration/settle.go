@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (f *Fleet) settle(ctx context.Context, v view, wanted string) (view, []stri
 		case sitStopped:
 			note, err := f.revive(ctx, v)
 			if err != nil {
-				return fail(err, "run the same again, or resume it yourself: virsh resume")
+				return fail(err, cmp.Or(advice(err), "run the same again, or resume it yourself: virsh resume"))
 			}
 			notes = append(notes, note)
 		}
