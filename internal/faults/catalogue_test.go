@@ -41,7 +41,6 @@ const (
 )
 
 func relayed(w way) bool    { return w.transport == migration.TransportRelay }
-func controlled(w way) bool { return w.control == migration.ControlController }
 
 // between are the reasons for which a guest may be found paused: nobody is there who knows of both halves.
 const (
