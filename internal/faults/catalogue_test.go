@@ -40,7 +40,7 @@ const (
 	none        = "none"
 )
 
-func relayed(w way) bool    { return w.transport == migration.TransportRelay }
+func relayed(w way) bool { return w.transport == migration.TransportRelay }
 
 // between are the reasons for which a guest may be found paused: nobody is there who knows of both halves.
 const (

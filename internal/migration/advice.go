@@ -21,7 +21,6 @@ var advices = []struct {
 	{"Failed to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
 	{"Connection refused", "check migration_address, and that the firewall lets ports 49152 to 49215 through"},
 	{"No route to host", "check migration_address and the network between the hosts"},
-	{"cannot acquire state change lock", "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 has when it drove a migration (peer_to_peer) whose destination's daemon died in the switchover: restart libvirtd there, which leaves guests alone, then run the same again"},
 	{earlierJob, "libvirt has not ended an earlier migration of this guest yet: run the same again in a minute"},
 	{"Postcopy is not supported", "permit it with sysctl vm.unprivileged_userfaultfd=1 on both hosts, or choose another convergence.on_timeout"},
 	{"Attempt to migrate guest to the same host", "set a distinct host_uuid in libvirtd.conf of one of the hosts"},
@@ -30,12 +29,18 @@ var advices = []struct {
 // earlierJob is what libvirt says of a migration while it has not ended the one before.
 const earlierJob = "another migration job is already running"
 
+// stuckDaemon is about a lock that the call of a migration holds for good.
+const stuckDaemon = "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 has when it drove a migration (peer_to_peer) whose destination's daemon died in the switchover: restart libvirtd there, which leaves guests alone, then run the same again"
+
 // advice says what to do about a failed attempt, "" when there is nothing better than to read it.
 func advice(err error) string {
 	switch host.Code(err) {
 	case host.CodeMigrateUnsafe:
 		return "libvirt takes the migration for unsafe because of a disk's cache mode: use cache='none' or 'directsync' on disks that both hosts reach"
 	case host.CodeTimeout:
+		if strings.Contains(err.Error(), "DomainMigratePerform") {
+			return stuckDaemon
+		}
 		return "another job held the guest; virsh domjobinfo shows it"
 	}
 	text := err.Error()
