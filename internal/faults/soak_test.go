@@ -103,17 +103,26 @@ func (s *soaked) rounds(t *testing.T, l *lab.Lab, fleet *migration.Fleet, guests
 	for i, g := range guests {
 		all.Go(func() {
 			for round := from; round < to; round++ {
-				s.move(t, l, fleet, g, []string{source, destination}[(i+round+1)%2], i+round)
+				s.move(t, l, fleet, g, i+round)
 			}
 		})
 	}
 	all.Wait()
 }
 
-func (s *soaked) move(t *testing.T, l *lab.Lab, fleet *migration.Fleet, g *lab.Guest, to string, number int) {
+func (s *soaked) move(t *testing.T, l *lab.Lab, fleet *migration.Fleet, g *lab.Guest, number int) {
 	ctx := labtest.Context(t, 5*time.Minute)
 	if err := g.SetDirtyRate(ctx, soakRates[number%len(soakRates)]); err != nil {
 		t.Error(err)
+	}
+	at, err := fleet.Locate(ctx, migration.GuestRef{Name: g.Name})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	to := destination
+	if at.Host == destination {
+		to = source
 	}
 	o, err := fleet.Migrate(ctx, migration.Request{Guest: migration.GuestRef{Name: g.Name}, Host: to, Options: soakOptions[number%len(soakOptions)]})
 	var harm error

@@ -28,10 +28,14 @@ type destination struct {
 	done     map[uint32]position // channels that have ended well, and where
 }
 
-// listen takes the first free port. Nobody is accepted before connect.
+// listen takes the last free port. Nobody is accepted before connect.
+//
+// libvirt's own migrations take the first free one of what is the same range by default, try it, let it go, and start a
+// QEMU that is to listen on it. Were it ours by then, QEMU would listen by IPv6 alone and say nothing, and the
+// source of that migration would find a relay.
 func (d *destination) listen(ctx context.Context) (port int, err error) {
 	s := d.settings
-	for port := s.FirstPort; port <= s.LastPort; port++ {
+	for port := s.LastPort; port >= s.FirstPort; port-- {
 		var config net.ListenConfig
 		d.listener, err = config.Listen(ctx, "tcp", net.JoinHostPort(s.Address, strconv.Itoa(port)))
 		if err == nil {
