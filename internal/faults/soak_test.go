@@ -63,7 +63,7 @@ type soaked struct {
 // TestSoak moves guests to and fro, side by side, until VIRTMIGRATE_SOAK migrations are made. None may fail, the guests
 // must be unharmed, and neither the controller nor the hosts may grow.
 func TestSoak(t *testing.T) {
-	count := 12
+	count := 8
 	if text := os.Getenv("VIRTMIGRATE_SOAK"); text != "" {
 		var err error
 		if count, err = strconv.Atoi(text); err != nil || count < soakGuests {

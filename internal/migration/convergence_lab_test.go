@@ -58,12 +58,12 @@ func TestConvergencePolicies(t *testing.T) {
 		maxMS   int64
 		whole   bool // only among all faults
 	}{
-		{name: "abort", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 8}}, dirty: 200, on: "alpha", says: "did not come to an end in 8s (timeout_seconds_per_gib)"},
+		{name: "abort", whole: true, options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 8}}, dirty: 200, on: "alpha", says: "did not come to an end in 8s (timeout_seconds_per_gib)"},
 		{name: "abort of a stalled copy, peer to peer", options: Options{Control: ControlPeerToPeer, Convergence: Convergence{StallSeconds: 3}}, dirty: 200, on: "alpha", whole: true, says: "came no nearer to its end for 3s (stall_seconds)"},
 		{name: "suspend", whole: true, options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutSuspend}}, dirty: 200, on: "beta", says: "was paused for the rest", minMS: 500},
 		{name: "suspend over tls, peer to peer", options: Options{Transport: TransportTLS, Control: ControlPeerToPeer, Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutSuspend}}, dirty: 200, on: "beta", says: "was paused for the rest", minMS: 500},
 		{name: "keep trying until the time-out of all", whole: true, options: Options{Convergence: Convergence{StallSeconds: 1, TimeoutSecondsPerGiB: 1, OnTimeout: OnTimeoutKeepTrying}}, timeout: 8 * time.Second, dirty: 200, on: "alpha", says: "the time-out of 8s passed"},
-		{name: "a longer downtime", options: Options{MaxDowntimeMS: 100, Convergence: Convergence{TimeoutSecondsPerGiB: 20, DowntimeSteps: 6}}, dirty: 200, on: "beta", minMS: 500},
+		{name: "a longer downtime", whole: true, options: Options{MaxDowntimeMS: 100, Convergence: Convergence{TimeoutSecondsPerGiB: 20, DowntimeSteps: 6}}, dirty: 200, on: "beta", minMS: 500},
 		{name: "auto-converge", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 60, AutoConverge: true}}, dirty: 80, on: "beta", whole: true},
 		{name: "post-copy", options: Options{Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutPostCopy}}, dirty: 200, on: "beta", says: "before all its memory was there", maxMS: 1200},
 		{name: "post-copy, peer to peer", whole: true, options: Options{Control: ControlPeerToPeer, Convergence: Convergence{TimeoutSecondsPerGiB: 6, OnTimeout: OnTimeoutPostCopy}}, dirty: 200, on: "beta", says: "before all its memory was there", maxMS: 1200},
