@@ -92,14 +92,8 @@ func preflightSchema() schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "What came of every check before a move: whether a guest could go to a host, with all findings at once. Nothing is moved, and without `deep` nothing is created on any host.",
 		Attributes: map[string]schema.Attribute{
-			"name": schema.StringAttribute{
-				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "Name of the guest, as libvirt knows it. Give `name` or `uuid`; with both, they must belong to one guest.",
-			},
-			"uuid": schema.StringAttribute{
-				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.RegexMatches(canonicalUUID, "must be a UUID in lower case such as 6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0")},
-				MarkdownDescription: "UUID of the guest, in lower case.",
-			},
+			"name": guestName,
+			"uuid": guestUUID,
 			"host": schema.StringAttribute{
 				Required: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "Name, in the provider's `hosts`, of the host that the guest is to run on.",

@@ -51,18 +51,24 @@ func hostSchema() schema.Schema {
 	}
 }
 
+// The two attributes by which a data source is asked for a guest.
+var (
+	guestName = schema.StringAttribute{
+		Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+		MarkdownDescription: "Name of the guest, as libvirt knows it. Give `name` or `uuid`; with both, they must belong to one guest.",
+	}
+	guestUUID = schema.StringAttribute{
+		Optional: true, Computed: true, Validators: []validator.String{stringvalidator.RegexMatches(canonicalUUID, "must be a UUID in lower case such as 6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0")},
+		MarkdownDescription: "UUID of the guest, in lower case.",
+	}
+)
+
 func domainSchema() schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "Where a guest is, and what it is made of as far as that bears on a move. Nothing is changed.",
 		Attributes: map[string]schema.Attribute{
-			"name": schema.StringAttribute{
-				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
-				MarkdownDescription: "Name of the guest, as libvirt knows it. Give `name` or `uuid`; with both, they must belong to one guest.",
-			},
-			"uuid": schema.StringAttribute{
-				Optional: true, Computed: true, Validators: []validator.String{stringvalidator.RegexMatches(canonicalUUID, "must be a UUID in lower case such as 6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0")},
-				MarkdownDescription: "UUID of the guest, in lower case.",
-			},
+			"name":         guestName,
+			"uuid":         guestUUID,
 			"host":         said("Name, in the provider's `hosts`, of the host that has the guest."),
 			"state":        said("State in libvirt's words, such as `running (booted)`."),
 			"persistent":   schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether there is a definition that outlives the running guest."},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,7 +34,6 @@ type order struct {
 type report struct {
 	Step      migration.Step
 	Processed uint64
-	Disk      uint64
 	End       *ending `json:",omitempty"`
 }
 
@@ -76,7 +74,6 @@ func controllerMain() {
 	}()
 	out := json.NewEncoder(os.Stdout)
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: os.Stderr})
-	fmt.Fprintln(os.Stderr, "controller begins")
 	fleet, err := migration.NewFleet(migration.Config{Hosts: o.Hosts, Log: log})
 	if err != nil {
 		panic(err)
@@ -96,7 +93,7 @@ func controllerMain() {
 	got, err := fleet.Migrate(ctx, migration.Request{
 		Guest: migration.GuestRef{Name: o.Guest}, Host: o.To, Options: o.Options, Timeout: time.Duration(o.TimeoutSeconds) * time.Second,
 		Watch: func(p migration.Progress) {
-			tell(report{Step: p.Step, Processed: value(p.MemoryProcessedBytes), Disk: value(p.DiskProcessedBytes)})
+			tell(report{Step: p.Step, Processed: value(p.MemoryProcessedBytes)})
 		},
 	})
 	_ = fleet.Close()

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
@@ -19,24 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(orderVariable) != "" {
 		controllerMain()
 	}
-	os.Exit(mainWithState(m))
-}
-
-// mainWithState gives all controllers, the killed ones too, a state of their own.
-func mainWithState(m *testing.M) int {
-	state, err := os.MkdirTemp("", "virtmigrate-faults-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(state)
-	for _, name := range []string{"XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
-		if err := os.Setenv(name, state); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return labtest.Run(m, cmp.Or(os.Getenv("VIRTMIGRATE_FAULTS_LAB"), "faults"))
+	os.Exit(labtest.RunApart(m, "faults"))
 }
 
 // TestFaults plays the rows. Their names are fault,moment,way, for go test -run.
@@ -51,7 +33,8 @@ func TestFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		wanted = func(f fault, m moment, w way) bool {
-			return !slices.ContainsFunc(kept, func(r row) bool { return r.key() == f.name+"/"+m.name+"/"+string(w.transport)+"/"+string(w.control) })
+			wanted := newRow(f, m, w).key()
+			return !slices.ContainsFunc(kept, func(r row) bool { return r.key() == wanted })
 		}
 	}
 	for _, f := range faults {
@@ -91,7 +74,7 @@ func play(t *testing.T, f fault, m moment, w way) {
 		}
 	})
 	s.ctl = startController(t, s.order)
-	r := row{Fault: f.name, Moment: m.name, Event: m.event, Transport: string(w.transport), Control: string(w.control), ExpectedLoss: f.loss}
+	r := newRow(f, m, w)
 	reached, early := s.ctl.until(m.fits)
 	if !reached {
 		t.Fatalf("the controller ended before %q: %+v", m.event, early)
@@ -111,9 +94,6 @@ func play(t *testing.T, f fault, m moment, w way) {
 	copies := s.settled()
 	s.judgeFault(f, said, copies, &r)
 	s.judgeNextRun(&r)
-	if t.Skipped() {
-		return
-	}
 	t.Logf("%+v", r)
 	if err := keep(r); err != nil {
 		t.Error(err)
@@ -140,7 +120,7 @@ func (s *scene) judgeFault(f fault, said *ending, copies map[string]string, r *r
 			t.Errorf("the guest runs on %s, and the controller said %q", on[0], said.words())
 		}
 	}
-	if abortedInYank(s.lab, s.guest) {
+	if labtest.QEMUAborted(s.lab, s.guest) {
 		r.Exception = "QEMU 7.2 aborted on an assertion of its own (yank_unregister_instance) when its migration broke off, and took the guest with it"
 		r.ExpectedLoss = cmp.Or(r.ExpectedLoss, r.Exception)
 	}
@@ -194,14 +174,3 @@ func (s *scene) judgeNextRun(r *row) {
 
 // stuck is part of what the error says that a person has to do.
 const stuck = "restart libvirtd there"
-
-// abortedInYank looks for the words of that abort in the logs of the guest's QEMUs.
-func abortedInYank(l *lab.Lab, g *lab.Guest) bool {
-	for _, h := range l.Hosts {
-		text, err := os.ReadFile(h.Path("/var/log/libvirt/qemu/" + g.Name + ".log"))
-		if err == nil && strings.Contains(string(text), "yank_unregister_instance: Assertion") {
-			return true
-		}
-	}
-	return false
-}

@@ -37,6 +37,10 @@ type row struct {
 	Exception string `json:"exception,omitempty"`
 }
 
+func newRow(f fault, m moment, w way) row {
+	return row{Fault: f.name, Moment: m.name, Event: m.event, Transport: string(w.transport), Control: string(w.control), ExpectedLoss: f.loss}
+}
+
 func (r row) key() string { return r.Fault + "/" + r.Moment + "/" + r.Transport + "/" + r.Control }
 
 // resultsFile is below the root of the tree.

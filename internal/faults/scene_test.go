@@ -245,8 +245,7 @@ func (s *scene) leftovers() []string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		left = left[:0]
-		left = slices.DeleteFunc(append(left, lab.DiffAll(s.before, after)...), ordinary.MatchString)
+		left = slices.DeleteFunc(append([]string{}, lab.DiffAll(s.before, after)...), ordinary.MatchString)
 		if len(left) == 0 {
 			break
 		}

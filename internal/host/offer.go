@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	libvirt "github.com/digitalocean/go-libvirt"
 )
 
 // Answer is what a host says to the question whether it can do something.
@@ -30,9 +28,7 @@ type Offer struct {
 
 // Offer asks what the hypervisor has for a guest of another host. Nothing is started.
 func (h *Host) Offer(ctx context.Context, d Domain) (Offer, error) {
-	text, err := ask(ctx, h, "ask for the capabilities of machine type "+d.Machine, callLimit, func(l *libvirt.Libvirt) (string, error) {
-		return l.ConnectGetDomainCapabilities(given(d.Emulator), given(d.Arch), given(d.Machine), given(d.Type), 0)
-	})
+	text, err := h.DomainCapabilities(ctx, d.Emulator, d.Arch, d.Machine, d.Type)
 	var o Offer
 	if o.Machine, err = judged(err, CodeInvalidArgument, CodeSystem, CodeConfigUnsupported); err != nil || !o.Machine.Can {
 		o.CPU = Answer{Why: "without the machine type nothing can be said of CPUs"}
@@ -53,10 +49,7 @@ func (h *Host) takesCPU(ctx context.Context, d Domain) (Answer, error) {
 		if cpu == "" || element(cpu, "cpu", "model") == "" {
 			return Answer{Why: "its description names no model of CPU"}, nil
 		}
-		_, err := ask(ctx, h, "compare the CPU of guest "+d.ID.Name, callLimit, func(l *libvirt.Libvirt) (int32, error) {
-			const failIncompatible = 1 // with the reason
-			return l.ConnectCompareHypervisorCPU(given(d.Emulator), given(d.Arch), given(d.Machine), given(d.Type), cpu, failIncompatible)
-		})
+		_, err := h.CompareCPU(ctx, d.Emulator, d.Arch, d.Machine, d.Type, cpu)
 		a, err := judged(err, CodeCPUIncompatible)
 		if err != nil || !a.Known || a.Can {
 			return a, err
@@ -79,13 +72,6 @@ func judged(err error, refusals ...uint32) (Answer, error) {
 		return Answer{}, err
 	}
 	return Answer{Known: slices.Contains(refusals, said.Code), Why: said.Message}, nil
-}
-
-func given(s string) libvirt.OptString {
-	if s == "" {
-		return nil
-	}
-	return libvirt.OptString{s}
 }
 
 // modelled are the devices whose models a hypervisor lists: where a description names the model, and under

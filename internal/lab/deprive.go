@@ -3,11 +3,9 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // ErrNoMemoryLimit says that this machine lets nobody limit a process' memory.
@@ -19,11 +17,7 @@ const starved = 1 << 20
 // StarveQEMU takes from the guest's QEMU process on a host the right to any more memory, so that the kernel
 // kills it as it does on a host that has none left. undo removes the limit, and is called when the process has ended.
 func (g *Guest) StarveQEMU(host *Host) (undo func() error, err error) {
-	text, err := os.ReadFile(host.Path("/run/libvirt/qemu/" + g.Name + ".pid"))
-	if err != nil {
-		return nil, fmt.Errorf("guest %q has no QEMU process on %s: %w", g.Name, host.Name, err)
-	}
-	inside, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	inside, err := g.qemuPID(host)
 	if err != nil {
 		return nil, err
 	}

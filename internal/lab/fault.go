@@ -130,15 +130,20 @@ func (g *Guest) ResetSession(ctx context.Context) error {
 }
 
 func (g *Guest) signalQEMU(host *Host, signal syscall.Signal) error {
-	text, err := os.ReadFile(host.Path("/run/libvirt/qemu/" + g.Name + ".pid"))
-	if err != nil {
-		return fmt.Errorf("guest %q has no QEMU process on %s: %w", g.Name, host.Name, err)
-	}
-	inside, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	inside, err := g.qemuPID(host)
 	if err != nil {
 		return err
 	}
 	return host.signal(inside, signal)
+}
+
+// qemuPID is the number, in the host's own count, of the guest's QEMU process there.
+func (g *Guest) qemuPID(host *Host) (int, error) {
+	text, err := os.ReadFile(host.Path("/run/libvirt/qemu/" + g.Name + ".pid"))
+	if err != nil {
+		return 0, fmt.Errorf("guest %q has no QEMU process on %s: %w", g.Name, host.Name, err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
 // signal sends a signal to a process that has number inside in the host's own count.

@@ -38,7 +38,7 @@ const skewed = 5 * time.Second
 func checkClocks(p *Plan, _ Options, fa facts, _ blocker) string {
 	src, dst := fa.source.clock, fa.destination.clock
 	if src == nil || dst == nil {
-		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that the clocks of %s and %s agree: one of them could not be read", fa.source.key, fa.destination.key))
+		toBeConfirmed(p, "that the clocks of %s and %s agree: one of them could not be read", fa.source.key, fa.destination.key)
 		return ""
 	}
 	apart := dst.ahead - src.ahead
@@ -72,7 +72,7 @@ func checkAddress(p *Plan, _ Options, fa facts, block blocker) string {
 	}
 	switch p.Transport {
 	case TransportTLS, TransportPlain:
-		p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s reaches %s on the ports that qemu.conf there names for migrations, 49152 to 49215 unless it says otherwise", fa.source.key, address))
+		toBeConfirmed(p, "that %s reaches %s on the ports that qemu.conf there names for migrations, 49152 to 49215 unless it says otherwise", fa.source.key, address)
 	}
 	return address
 }

@@ -64,13 +64,14 @@ func (o Options) validateConvergence() error {
 	if c.DowntimeSteps < 0 || c.DowntimeSteps > MaxDowntimeSteps {
 		return fmt.Errorf("convergence.downtime_steps is %d, but must be 0 to %d", c.DowntimeSteps, MaxDowntimeSteps)
 	}
-	if most := o.withDefaults().MaxDowntimeMS << c.DowntimeSteps; most > MaxMaxDowntimeMS {
+	most := o.withDefaults().MaxDowntimeMS << c.DowntimeSteps
+	if most > MaxMaxDowntimeMS {
 		return fmt.Errorf("convergence.downtime_steps is %d, which would double max_downtime_ms up to %d ms, but QEMU allows %d", c.DowntimeSteps, most, MaxMaxDowntimeMS)
 	}
 	if b := o.BlackoutTimeoutMS; b != 0 && (b < MinBlackoutTimeoutMS || b > MaxBlackoutTimeoutMS) {
 		return fmt.Errorf("blackout_timeout_ms is %d, but must be %d to %d", b, MinBlackoutTimeoutMS, MaxBlackoutTimeoutMS)
 	}
-	if most := o.withDefaults().MaxDowntimeMS << c.DowntimeSteps; o.BlackoutTimeoutMS != 0 && o.BlackoutTimeoutMS <= most {
+	if o.BlackoutTimeoutMS != 0 && o.BlackoutTimeoutMS <= most {
 		return fmt.Errorf("blackout_timeout_ms is %d, but must be more than the downtime that is allowed, which is up to %d ms", o.BlackoutTimeoutMS, most)
 	}
 	if c.OnTimeout != "" && !slices.Contains(OnTimeouts, c.OnTimeout) {

@@ -1,8 +1,6 @@
 package migration
 
 import (
-	"cmp"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -19,24 +17,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childRequest) != "" {
 		childMain()
 	}
-	os.Exit(mainWithLab(m))
-}
-
-func mainWithLab(m *testing.M) int {
-	state, err := os.MkdirTemp("", "virtmigrate-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(state) }()
-	// controllers of a test, the killed ones too, share a state of their own
-	for _, name := range []string{"XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
-		if err := os.Setenv(name, state); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return labtest.Run(m, cmp.Or(os.Getenv("VIRTMIGRATE_ENGINE_LAB"), "engine"))
+	os.Exit(labtest.RunApart(m, "engine"))
 }
 
 // wholeSuite says that all faults are to be run, and not only those that stand for the others.

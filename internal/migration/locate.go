@@ -163,7 +163,7 @@ func (v view) location() (Location, error) {
 
 // hint says what a person has to do.
 func (v view) hint() string {
-	if strings.Contains(v.words, "post-copy") {
+	if v.postCopy {
 		return "destroy neither half: each has a part of the guest's memory; the page on failed migrations says how to go on"
 	}
 	return personHint

@@ -210,7 +210,7 @@ func (f *Fleet) move(ctx context.Context, req Request, v view, noted journalAt, 
 			defer release()
 		}
 		r := &run{
-			fleet: f, id: v.id, plan: o.Plan, recipe: o.Plan.recipe, tell: tell, maxDowntime: time.Duration(req.Options.withDefaults().MaxDowntimeMS) * time.Millisecond,
+			fleet: f, id: v.id, plan: o.Plan, recipe: o.Plan.recipe, tell: tell,
 			log: f.log.With("guest", v.id.Name, "from", o.Plan.From, "to", o.Plan.To), page: noted.page, giveUp: make(chan error, 1), torn: make(chan struct{}),
 		}
 		after, result, err := r.do(ctx)

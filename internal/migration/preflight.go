@@ -71,12 +71,12 @@ func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Prefligh
 // The last two checks: what nothing but a dry run, or the move itself, can tell.
 
 func beginToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
-	p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that libvirt and QEMU on %s find nothing in guest %q that they cannot migrate", fa.source.key, fa.guest.ID.Name))
+	toBeConfirmed(p, "that libvirt and QEMU on %s find nothing in guest %q that they cannot migrate", fa.source.key, fa.guest.ID.Name)
 	return ""
 }
 
 func prepareToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
-	p.ToBeConfirmed = append(p.ToBeConfirmed, fmt.Sprintf("that %s can start a QEMU for guest %q", fa.destination.key, fa.guest.ID.Name))
+	toBeConfirmed(p, "that %s can start a QEMU for guest %q", fa.destination.key, fa.guest.ID.Name)
 	return ""
 }
 

@@ -19,11 +19,10 @@ import (
 // run is one attempt to move one guest. The goroutine that calls do owns it and its outcome; the
 // goroutines it starts observe, or make one call and hand its answer over, and have ended when do returns.
 type run struct {
-	fleet       *Fleet
-	id          host.DomainID
-	plan        Plan
-	recipe      recipe
-	maxDowntime time.Duration
+	fleet  *Fleet
+	id     host.DomainID
+	plan   Plan
+	recipe recipe
 	// formerDowntime is the source's limit before this run; 0 when it is not known.
 	formerDowntime time.Duration
 	tell           *teller
@@ -196,7 +195,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.formerDowntime, err = r.source.MaxDowntime(ctx, r.id.UUID); err != nil {
 		r.log.Debug("the source does not tell its downtime limit", "error", err)
 	}
-	return r.source.SetMaxDowntime(ctx, r.id.UUID, r.maxDowntime)
+	return r.source.SetMaxDowntime(ctx, r.id.UUID, r.recipe.pacing.downtime)
 }
 
 // closeSessions ends both connections. Where a migration is unfinished libvirt undoes it now.
@@ -344,7 +343,7 @@ func (r *run) undo(ctx context.Context) []string {
 	if err := r.page.finish(r.entry); err != nil {
 		r.log.Warn("the journal keeps an old entry", "error", err)
 	}
-	if r.formerDowntime > 0 && r.formerDowntime != r.maxDowntime {
+	if r.formerDowntime > 0 && r.formerDowntime != r.recipe.pacing.downtime {
 		if err := r.source.SetMaxDowntime(ctx, r.id.UUID, r.formerDowntime); err != nil {
 			r.log.Debug("the downtime limit stays as it was set", "error", err)
 		}

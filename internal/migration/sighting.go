@@ -86,6 +86,8 @@ type standing struct {
 	at *sighting
 	// dead are the halves to be removed under sitLeftover and sitStopped.
 	dead []sighting
+	// postCopy: its memory may be on two hosts.
+	postCopy bool
 	// towards is the host a moving guest is on its way to, "" when it is not among ours.
 	towards string
 	// definitions are hosts that keep an inactive definition beside the guest.
@@ -172,7 +174,7 @@ func judgeHalves(st *standing, halves []sighting, silent []string) {
 // missing there. Nobody destroys either half; what has not broken is waited for.
 func judgePostCopy(st *standing, post, others []sighting, silent []string) {
 	st.words = "in a post-copy migration (" + describe(append(post, others...)) + "): both halves are needed, neither may be destroyed"
-	st.situation = sitPerson
+	st.situation, st.postCopy = sitPerson, true
 	var fetching, giving []sighting
 	for _, s := range post {
 		switch {

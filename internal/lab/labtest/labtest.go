@@ -48,6 +48,23 @@ func Run(m *testing.M, name string) int {
 	return code
 }
 
+// RunApart is Run for packages that start controllers: all of them, the killed ones too, share a state of their own.
+func RunApart(m *testing.M, name string) int {
+	state, err := os.MkdirTemp("", "virtmigrate-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	for _, variable := range []string{"XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		if err := os.Setenv(variable, state); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return Run(m, name)
+}
+
 // Lab returns the package's lab. Where there can be none (not root on Linux) the test is skipped.
 func Lab(t testing.TB) *lab.Lab {
 	t.Helper()
@@ -138,13 +155,14 @@ func MustRun(t testing.TB, g *lab.Guest, on string) {
 func SkipIfQEMUAborted(t testing.TB, g *lab.Guest) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if abortedInYank(Lab(t), g) {
+		if QEMUAborted(Lab(t), g) {
 			t.Skip("QEMU aborted in yank_unregister_instance, and took the guest with it")
 		}
 	}
 }
 
-func abortedInYank(l *lab.Lab, g *lab.Guest) bool {
+// QEMUAborted looks for the words of that abort in the logs of the guest's QEMUs.
+func QEMUAborted(l *lab.Lab, g *lab.Guest) bool {
 	for _, h := range l.Hosts {
 		log, err := os.ReadFile(h.Path("/var/log/libvirt/qemu/" + g.Name + ".log"))
 		if err == nil && strings.Contains(string(log), "yank_unregister_instance: Assertion") {
