@@ -32,6 +32,8 @@ type fault struct {
 	loss string
 	// stops is why the guest may stand still until the next run; "" when it must not.
 	stops string
+	// harm says why the guest's disk may have failed it where it has moved to; nil, or "", when it must not.
+	harm func(way, moment) string
 }
 
 const (
@@ -75,8 +77,8 @@ var faults = []fault{
 	{name: "destination out of memory", do: starve, moments: []moment{early, late}, on: []string{source}},
 	{name: "destination's disk full", moments: []moment{beforeCopy}, of: func(w way) bool { return w.transport != migration.TransportTunnel }, copies: true,
 		setUp: smallImages, do: fillImages, mend: emptyImages, on: []string{source}},
-	{name: "destination loses the shared disk", do: func(s *scene) error { return s.beta.LoseDisks(s.ctx()) }, moments: []moment{early, late}},
-	{name: "guest powers off", do: func(s *scene) error { return s.guest.PowerOff(s.ctx()) }, moments: []moment{early, late}, on: []string{none},
+	{name: "destination loses the shared disk", do: func(s *scene) error { return s.beta.LoseDisks(s.ctx()) }, moments: []moment{early, late}, harm: unseen},
+	{name: "guest powers off", do: func(s *scene) error { return s.guest.PowerOff(s.ctx()) }, mend: poweredOff, moments: []moment{early, late}, on: []string{none},
 		loss: "the guest switched itself off"},
 	{name: "guest is paused", do: func(s *scene) error { _, err := s.alpha.Virsh(s.ctx(), "suspend", s.guest.Name); return err }, moments: []moment{early, late}},
 	{name: "two controllers at once", do: func(s *scene) error {
@@ -111,6 +113,27 @@ var faults = []fault{
 // cut cuts the link between the two hosts; the controller reaches both.
 func cut(s *scene) error {
 	return errors.Join(s.beta.DropFrom(s.ctx(), s.alpha.Address), s.beta.DropTo(s.ctx(), s.alpha.Address))
+}
+
+// unseen says why a destination that has lost a disk may get the guest.
+func unseen(w way, m moment) string {
+	switch {
+	case !relayed(w):
+		return "without an SSH login nobody looks whether the destination still reaches the server of a network disk, and QEMU starts a guest whose disk is gone"
+	case m.name == late.name:
+		return "the destination is asked every half second; what it loses right before the switchover it loses as if it had right after"
+	}
+	return ""
+}
+
+// poweredOff waits for the guest to have done what it was told to, wherever it is by then.
+func poweredOff(s *scene) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) { // the pace of a poll
+		if copies, err := s.copies(); err == nil && len(running(copies)) == 0 {
+			return nil
+		}
+	}
+	return errors.New("the guest did not switch itself off")
 }
 
 func healLater(s *scene, after time.Duration) error {
@@ -172,6 +195,7 @@ func isStanding(f fault, m moment, w way) bool {
 	return slices.Contains([]string{
 		"source libvirtd restarted/early copy/tls_controller",
 		"destination out of memory/late copy/relay_peer_to_peer",
+		"destination loses the shared disk/early copy/relay_controller",
 		"destination's disk full/before the copy/relay_controller",
 		"guest is paused/late copy/tls_peer_to_peer",
 		"two controllers at once/early copy/tls_controller",

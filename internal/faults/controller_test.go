@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -52,7 +53,7 @@ func (e ending) words() string {
 	case e.Error != "":
 		return e.Error
 	case e.Moved:
-		return "moved to " + e.Host
+		return strings.Join(append([]string{"moved to " + e.Host}, e.Warnings...), "; ")
 	}
 	return "was there: " + e.Host
 }

@@ -65,6 +65,8 @@ type scene struct {
 	others []*controller
 	// killed says that the controller was, so that it says nothing in the end.
 	killed bool
+	// harmed says that the guest's disk may have failed it.
+	harmed bool
 	alpha  *lab.Host
 	beta   *lab.Host
 	order  order

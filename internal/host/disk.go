@@ -44,7 +44,7 @@ func readDisk(dev device) Disk {
 		return d
 	}
 	if x.Source != nil && x.Source.Network != nil {
-		d.Protocol = x.Source.Network.Protocol
+		d.Protocol, d.Servers = x.Source.Network.Protocol, servers(x.Source.Network)
 	}
 	d.Backing, d.BackingKnown = readChain(x.BackingStore)
 	d.BackingKnown = d.BackingKnown || d.Format == "raw"

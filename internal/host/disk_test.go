@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,23 @@ func TestANetworkDiskServedByTheHostItselfIsLocal(t *testing.T) {
 	}
 	if d := disk(t, "<disk type='network'><source protocol='rbd' name='pool/image'/></disk>"); d.Local {
 		t.Errorf("rbd finds its servers by itself: %+v", d)
+	}
+}
+
+func TestTheServersOfANetworkDisk(t *testing.T) {
+	for source, want := range map[string][]string{
+		"protocol='nbd'><host name='a'/>":                                                 {"a:10809"},
+		"protocol='nbd'><host name='a' port='1'/><host name='b' transport='tcp'/>":        {"a:1", "b:10809"},
+		"protocol='iscsi' name='iqn.x:y/1'><host name='2001:db8::1' port='3261'/>":        {"[2001:db8::1]:3261"},
+		"protocol='rbd' name='pool/image'><host name='[2001:db8::1]'/>":                   {"[2001:db8::1]:3300", "[2001:db8::1]:6789"},
+		"protocol='gluster' name='v/i'><host name='a' transport='rdma'/><host name='b'/>": {"b:24007"},
+		"protocol='nbd'><host transport='unix' socket='/run/nbd'/>":                       nil,
+		"protocol='tftp' name='i'><host name='a'/>":                                       nil, // goes over UDP
+		"protocol='rbd' name='pool/image'>":                                               nil,
+	} {
+		if d := disk(t, "<disk type='network'><source "+source+"</source></disk>"); !slices.Equal(d.Servers, want) {
+			t.Errorf("%s: %q, want %q", source, d.Servers, want)
+		}
 	}
 }
 

@@ -50,8 +50,10 @@ type Disk struct {
 	Source string
 	// Path is the file or device of the host that holds the data, where it is one.
 	Path string
-	// Protocol is that of a network disk.
+	// Protocol is that of a network disk. Servers are the addresses at which its data is served over TCP, any of
+	// which will do; nil where none is known.
 	Protocol            string
+	Servers             []string
 	Format, Cache       string
 	ReadOnly, Shareable bool
 	Transient           bool

@@ -37,7 +37,7 @@ func TestADescriptionsFacts(t *testing.T) {
 		TPM: true, NVRAM: true, HugePages: true, NVRAMPath: "/var/lib/libvirt/qemu/nvram/web_VARS.fd",
 		Disks: []Disk{
 			{Target: "vda", Device: "disk", Type: "file", Source: "/var/lib/libvirt/images/web.qcow2", Path: "/var/lib/libvirt/images/web.qcow2", Format: "qcow2", Cache: "none", Local: true},
-			{Target: "vdb", Device: "disk", Type: "network", Source: "rbd://ceph1:6789,ceph2:6789/pool/web", Protocol: "rbd", Format: "raw", Shareable: true, BackingKnown: true},
+			{Target: "vdb", Device: "disk", Type: "network", Source: "rbd://ceph1:6789,ceph2:6789/pool/web", Protocol: "rbd", Servers: []string{"ceph1:6789", "ceph2:6789"}, Format: "raw", Shareable: true, BackingKnown: true},
 			{Target: "vdc", Device: "disk", Type: "block", Source: "/dev/vg/web", Path: "/dev/vg/web", Format: "raw", Cache: "writeback", Local: true, Transient: true, BackingKnown: true},
 			{Target: "sda", Device: "cdrom", Type: "file", ReadOnly: true, Empty: true, BackingKnown: true},
 			{Target: "vdd", Device: "disk", Type: "quantum", Source: "a disk of type quantum", Local: true},

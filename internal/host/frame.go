@@ -23,6 +23,7 @@ const (
 
 	procAuthList  = 66
 	procLifecycle = 318 // REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE
+	procIOError   = 322 // REMOTE_PROC_DOMAIN_EVENT_CALLBACK_IO_ERROR
 	procPass      = 359 // REMOTE_PROC_DOMAIN_EVENT_CALLBACK_MIGRATION_ITERATION
 
 	typeCall    = 0
@@ -103,14 +104,15 @@ func (o *outgoing) advance(p []byte, began func(header)) error {
 	return nil
 }
 
-// happening is the payload of an event: of a domain's life, or of the passes of its migration.
+// happening is the payload of an event: of a domain's life, of its disks, or of the passes of its migration.
 type happening struct {
 	uuid         [16]byte
 	kind, detail int32
 }
 
 // parseEvent decodes the payload of an event that came as the given procedure: a callback number, a domain
-// (name, UUID, id), and then the kind of a lifecycle event and its detail, or the number of a pass.
+// (name, UUID, id), and then the kind of a lifecycle event and its detail, or the number of a pass. Of an error of
+// a disk no more is read than whose it is.
 func parseEvent(procedure uint32, b []byte) (happening, error) {
 	var h happening
 	bad := fmt.Errorf("%w: a malformed event", errFrame)
@@ -122,19 +124,21 @@ func parseEvent(procedure uint32, b []byte) (happening, error) {
 	if uint64(name) > uint64(len(b)) {
 		return h, bad
 	}
-	words := uint64(2)
-	if procedure == procPass {
-		words = 1
-	}
+	words := map[uint32]uint64{procLifecycle: 2, procPass: 1}[procedure]
 	padded := (uint64(name) + 3) &^ 3
 	if padded+16+4+4*words > uint64(len(b)) {
 		return h, bad
 	}
 	b = b[padded:]
 	copy(h.uuid[:], b)
-	h.detail = int32(binary.BigEndian.Uint32(b[16+4*words:]))
-	if h.kind = EventMemoryPass; procedure == procLifecycle {
-		h.kind = int32(binary.BigEndian.Uint32(b[20:]))
+	word := func(i int) int32 { return int32(binary.BigEndian.Uint32(b[20+4*i:])) }
+	switch procedure {
+	case procLifecycle:
+		h.kind, h.detail = word(0), word(1)
+	case procPass:
+		h.kind, h.detail = EventMemoryPass, word(0)
+	default:
+		h.kind = EventIOError
 	}
 	return h, nil
 }

@@ -90,6 +90,9 @@ func FuzzLifecycleEvent(f *testing.F) {
 		if h, err := parseEvent(procPass, b); err == nil && h.kind != EventMemoryPass {
 			t.Errorf("a pass was taken for an event of kind %d", h.kind)
 		}
+		if h, err := parseEvent(procIOError, b); err == nil && (h.kind != EventIOError || h.detail != 0) {
+			t.Errorf("an error of a disk was taken for an event of kind %d", h.kind)
+		}
 		_ = parseAuthList(b)
 	})
 }

@@ -31,7 +31,7 @@ func (h *Host) Session(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s.rpc = r
-	for _, id := range []libvirt.DomainEventID{libvirt.DomainEventIDLifecycle, libvirt.DomainEventIDMigrationIteration} {
+	for _, id := range []libvirt.DomainEventID{libvirt.DomainEventIDLifecycle, libvirt.DomainEventIDIoError, libvirt.DomainEventIDMigrationIteration} {
 		if _, err := call(ctx, r, "ask for events", callLimit, func(l *libvirt.Libvirt) (int32, error) {
 			return l.ConnectDomainEventCallbackRegisterAny(int32(id), nil)
 		}); err != nil {
@@ -51,8 +51,8 @@ func (h *Host) Session(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// Events are the lifecycle events of every domain of the host, and the passes over the memory of those
-// that migrate away. The channel closes when the session ends.
+// Events are the lifecycle events of every domain of the host, the errors of its disks, and the passes over the
+// memory of those that migrate away. The channel closes when the session ends.
 func (s *Session) Events() <-chan Event { return s.events }
 
 // Lost is closed when the connection broke or was closed.

@@ -50,6 +50,8 @@ const (
 	// EventMemoryPass is of our own: QEMU begins another pass over the memory of a guest that migrates
 	// away. Detail counts the passes; at the first, all disks that are copied have been.
 	EventMemoryPass = 1000
+	// EventIOError is, too: QEMU could not read or write a disk of the guest.
+	EventIOError = 1001
 
 	StartedMigrated         = 1
 	SuspendedPaused         = 0
@@ -142,8 +144,11 @@ var eventWords = []string{"defined", "undefined", "started", "suspended", "resum
 
 // String is the event in libvirt's words: "suspended (migrated)".
 func (e Event) String() string {
-	if e.Kind == EventMemoryPass {
+	switch e.Kind {
+	case EventMemoryPass:
 		return fmt.Sprintf("pass %d over the memory", e.Detail)
+	case EventIOError:
+		return "I/O error of a disk"
 	}
 	if e.Kind < 0 || e.Kind >= len(eventWords) {
 		return fmt.Sprintf("event %d (detail %d)", e.Kind, e.Detail)

@@ -153,8 +153,8 @@ type CPUTimes struct {
 // Event is a change in a domain's life, stamped when it arrived here, on this machine's monotonic clock.
 type Event struct {
 	UUID string
-	// Kind and Detail are libvirt's numbers of the lifecycle event (VIR_DOMAIN_EVENT_*). Kind
-	// EventMemoryPass is not among those.
+	// Kind and Detail are libvirt's numbers of the lifecycle event (VIR_DOMAIN_EVENT_*). EventMemoryPass and
+	// EventIOError are not among those.
 	Kind, Detail int
 	At           time.Time
 }

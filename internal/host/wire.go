@@ -105,7 +105,7 @@ func (w *wire) next() ([]byte, error) {
 		}
 		return nil, nil
 	case h.program == programRemote && h.kind == typeMessage:
-		if h.procedure == procLifecycle || h.procedure == procPass {
+		if h.procedure == procLifecycle || h.procedure == procPass || h.procedure == procIOError {
 			at := time.Now()
 			ev, err := parseEvent(h.procedure, payload)
 			if err != nil {

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
@@ -42,6 +43,9 @@ func advice(err error) string {
 			return stuckDaemon
 		}
 		return "another job held the guest; virsh domjobinfo shows it"
+	}
+	if errors.Is(err, errServerLost) {
+		return "mend the way from the destination to that server, then run the same again"
 	}
 	text := err.Error()
 	for _, a := range advices {

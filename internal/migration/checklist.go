@@ -86,6 +86,10 @@ var checks = []Check{
 		Why: "the guest reads and writes the same data on the destination, or loses it", ToDo: "choose storage copy, or put the disk on storage that both hosts reach; a dry run proves what is shared",
 	},
 	{
+		ID: "network_disks", LooksAt: "whether the destination reaches the servers of the guest's network disks, where there is an SSH login", look: checkNetworkDisks,
+		Why: "the guest's QEMU there opens them itself; an SSH server that opens no connections for its users tells nothing", ToDo: "mend the way from the destination to the server",
+	},
+	{
 		ID: "cache_modes", LooksAt: "cache modes of disks that are shared", look: checkCacheModes,
 		Why: "what a cache of the source holds back, the destination does not read", ToDo: "set cache='none' in the disk's <driver>",
 	},

@@ -42,6 +42,14 @@ func off(change func(*facts)) func(*facts) {
 	}
 }
 
+// servedBy gives the guest's network disk a server, and the destination's answer about it.
+func servedBy(answer host.Answer) func(*facts) {
+	return func(fa *facts) {
+		fa.guest.Disks[0].Source, fa.guest.Disks[0].Servers = "nbd://nbd1/web", []string{"nbd1:10809"}
+		fa.offered.servers = map[string]host.Answer{"vda": answer}
+	}
+}
+
 var endsInPostCopy = Options{Transport: TransportPlain, AllowPlain: true, Convergence: Convergence{OnTimeout: OnTimeoutPostCopy}}
 
 // found are cases of every check, with what is to come of it. The last word of a name is the check's ID.
@@ -115,14 +123,18 @@ var found = map[string]struct {
 	"of any size: huge_pages": {change: func(fa *facts) {
 		hugePages(fa, "", host.HugePages{PageBytes: 2 << 20, FreeBytes: 1 << 30}, host.HugePages{PageBytes: 1 << 30, FreeBytes: 2 << 30})
 	}, status: StatusPass},
-	"not told: huge_pages":            {change: func(fa *facts) { hugePages(fa, ""); fa.offered.hugePagesKnown = false }, status: StatusToBeConfirmed, says: "huge pages"},
-	"not there: disks":                {change: func(fa *facts) { fa.disks[0].sharing = sharingDisproved }, status: StatusBlocker, says: "has no"},
-	"open: disks":                     {change: func(fa *facts) { fa.disks[0].sharing = sharingOpen }, status: StatusToBeConfirmed, says: "one and the same file"},
-	"unsafe: cache_modes":             {change: func(fa *facts) { fa.disks[0].Cache = "unsafe" }, status: StatusBlocker, says: "lost"},
-	"write back: cache_modes":         {change: func(fa *facts) { fa.disks[0].Cache = "writeback" }, status: StatusToBeConfirmed, says: "for safe"},
-	"too old: transport":              {options: Options{Transport: TransportTLS}, change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, status: StatusBlocker, says: "5.0.0"},
-	"in the clear: transport":         {options: Options{Transport: TransportPlain}, status: StatusBlocker, says: "unencrypted"},
-	"allowed in the clear: transport": {options: Options{Transport: TransportPlain, AllowPlain: true}, status: StatusWarning, says: "unencrypted"},
+	"not told: huge_pages":                   {change: func(fa *facts) { hugePages(fa, ""); fa.offered.hugePagesKnown = false }, status: StatusToBeConfirmed, says: "huge pages"},
+	"not there: disks":                       {change: func(fa *facts) { fa.disks[0].sharing = sharingDisproved }, status: StatusBlocker, says: "has no"},
+	"open: disks":                            {change: func(fa *facts) { fa.disks[0].sharing = sharingOpen }, status: StatusToBeConfirmed, says: "one and the same file"},
+	"unsafe: cache_modes":                    {change: func(fa *facts) { fa.disks[0].Cache = "unsafe" }, status: StatusBlocker, says: "lost"},
+	"not reached: network_disks":             {change: servedBy(host.Answer{Known: true, Why: "nbd1:10809: connection refused"}), status: StatusBlocker, says: `host "b" does not reach nbd://nbd1/web of disk vda (nbd1:10809: connection refused)`},
+	"not told: network_disks":                {change: servedBy(host.Answer{}), status: StatusToBeConfirmed, says: "that b reaches"},
+	"reached: network_disks":                 {change: servedBy(host.Answer{Known: true, Can: true}), status: StatusPass, says: "vda (nbd://nbd1/web)"},
+	"for a guest that is off: network_disks": {change: off(servedBy(host.Answer{Known: true})), status: StatusWarning, says: "will not start"},
+	"write back: cache_modes":                {change: func(fa *facts) { fa.disks[0].Cache = "writeback" }, status: StatusToBeConfirmed, says: "for safe"},
+	"too old: transport":                     {options: Options{Transport: TransportTLS}, change: func(fa *facts) { fa.destination.LibvirtVersion = 5000000 }, status: StatusBlocker, says: "5.0.0"},
+	"in the clear: transport":                {options: Options{Transport: TransportPlain}, status: StatusBlocker, says: "unencrypted"},
+	"allowed in the clear: transport":        {options: Options{Transport: TransportPlain, AllowPlain: true}, status: StatusWarning, says: "unencrypted"},
 	"missing, and asked for: certificates": {options: Options{Transport: TransportTLS},
 		change: func(fa *facts) {
 			fa.destination.certificates = &certificates{dir: "/etc/pki/qemu", missing: []string{serverFile}}

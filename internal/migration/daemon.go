@@ -33,6 +33,8 @@ type daemon interface {
 	SetMaxDowntime(ctx context.Context, uuid string, d time.Duration) error
 	// Files opens the host's public files; an error where the connection gives no login.
 	Files(ctx context.Context) (publicFiles, error)
+	// Vantage opens a place on the host to reach servers from; an error where the connection gives no login.
+	Vantage(ctx context.Context) (vantage, error)
 	// Offer and the next four say what the host has for a guest that is to come.
 	Offer(ctx context.Context, d host.Domain) (host.Offer, error)
 	Networks(ctx context.Context) (map[string]bool, error)
@@ -76,6 +78,12 @@ type session interface {
 	Close() error
 }
 
+// vantage is a place on a host from which servers are reached as its QEMU reaches them.
+type vantage interface {
+	Reach(ctx context.Context, addresses []string) host.Answer
+	Close() error
+}
+
 // realDaemon narrows a *host.Host to the interface.
 type realDaemon struct{ *host.Host }
 
@@ -93,6 +101,14 @@ func (r realDaemon) Files(ctx context.Context) (publicFiles, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+func (r realDaemon) Vantage(ctx context.Context) (vantage, error) {
+	v, err := r.Host.Vantage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func (r realDaemon) Folder(ctx context.Context, dir string, create bool) (folder, error) {

@@ -21,6 +21,8 @@ type offered struct {
 	availableBytes uint64
 	hugePages      []host.HugePages
 	hugePagesKnown bool
+	// servers say of the guest's network disks, by their names, whether the host reaches those who serve them.
+	servers map[string]host.Answer
 }
 
 // askDestination gathers what the destination offers, with all questions at once. Nothing is created.
@@ -64,6 +66,10 @@ func (f *Fleet) askDestination(ctx context.Context, to string, g host.Domain) (o
 			o.hugePagesKnown = err == nil
 		}
 		return unlessRefused(err)
+	})
+	questions.Go(func() error {
+		o.servers = askForServers(ctx, d, g)
+		return nil
 	})
 	err = questions.Wait()
 	return o, err

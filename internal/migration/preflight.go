@@ -188,6 +188,9 @@ func (r *run) rehearse(ctx context.Context, becomes func(id, seen string, err er
 		return err
 	}
 	becomes("prepare", "it started one, with the guest's devices, disks and networks, and ended it again", nil)
+	if len(r.recipe.served) > 0 {
+		becomes("network_disks", "the QEMU that it started opened them", nil)
+	}
 	return nil
 }
 

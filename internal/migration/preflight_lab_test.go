@@ -48,6 +48,16 @@ func (g tinyGuest) make(t *testing.T, name string, verb ...string) {
 	})
 }
 
+// overSSH is the lab's fleet with logins.
+func overSSH(t *testing.T, l *lab.Lab) *Fleet {
+	return labFleet(t, l, func(hosts map[string]HostConfig) {
+		for key, h := range hosts {
+			h.URI = l.Host(key).URI(lab.SSH)
+			hosts[key] = h
+		}
+	})
+}
+
 // resultOf finds what came of one check.
 func resultOf(t *testing.T, p Preflight, id string) CheckResult {
 	t.Helper()
@@ -83,7 +93,7 @@ func TestPreflightOfAHealthyPairWarnsOfNothingAndCreatesNothing(t *testing.T) {
 			if !p.OK || len(p.Checks) != len(checks) || p.From != "alpha" || len(p.Warnings) > 0 {
 				t.Errorf("preflight %+v", p)
 			}
-			open := map[string]bool{"address": kind == lab.TLS, "begin": true, "prepare": true, "clocks": kind == lab.TLS, "certificates": kind == lab.TLS, "transport": kind == lab.SSH}
+			open := map[string]bool{"address": kind == lab.TLS, "begin": true, "prepare": true, "clocks": kind == lab.TLS, "certificates": kind == lab.TLS, "network_disks": kind == lab.TLS, "transport": kind == lab.SSH}
 			for _, c := range p.Checks {
 				if want := map[bool]Status{true: StatusToBeConfirmed, false: StatusPass}[open[c.ID]]; c.Status != want {
 					t.Errorf("%s: %s (%s), want %s", c.ID, c.Status, c.Finding, want)
@@ -213,6 +223,28 @@ func TestPreflightNamesWhatTheDestinationLacks(t *testing.T) {
 	}
 }
 
+func TestPreflightNamesServersThatTheDestinationDoesNotReach(t *testing.T) {
+	l := labtest.Lab(t)
+	ctx := labtest.Context(t, time.Minute)
+	beta := l.Host("beta")
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
+	if err := beta.LoseDisks(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := beta.Heal(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	p, err := overSSH(t, l).Preflight(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := resultOf(t, p, "network_disks"); p.OK || c.Status != StatusBlocker || !strings.Contains(c.Finding, `host "beta" does not reach nbd://`) {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestDryRunAsksLibvirtAndLeavesEverythingAsItWas(t *testing.T) {
 	l := labtest.Lab(t)
 	ctx := labtest.Context(t, 2*time.Minute)
@@ -227,7 +259,7 @@ func TestDryRunAsksLibvirtAndLeavesEverythingAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"begin", "prepare", "disks"} {
+	for _, id := range []string{"begin", "prepare", "disks", "network_disks"} {
 		if c := resultOf(t, p, id); c.Status != StatusPass || c.Finding == "" {
 			t.Errorf("%+v", c)
 		}
@@ -270,12 +302,7 @@ func TestDryRunGoesAsFarAsTheTransportAllows(t *testing.T) {
 	l := labtest.Lab(t)
 	ctx := labtest.Context(t, 2*time.Minute)
 	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, LocalDisk: true})
-	f := labFleet(t, l, func(hosts map[string]HostConfig) {
-		for key, h := range hosts {
-			h.URI = l.Host(key).URI(lab.SSH)
-			hosts[key] = h
-		}
-	})
+	f := overSSH(t, l)
 	before, err := l.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -110,6 +110,7 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watchJob(watching) })
+	watch.Go(func() { r.watchServers(watching) })
 
 	r.log.Info("moving the guest", "transport", r.plan.Transport, "control", r.plan.Control, "reason", r.plan.Reason)
 	var attempt error
@@ -317,6 +318,9 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 			hint = strings.Join(left, "; ")
 		}
 		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: hint}
+	}
+	if r.moments.disksFailed() {
+		r.warnings = append(r.warnings, fmt.Sprintf("the guest runs on %s, but QEMU reports I/O errors of its disks there: look at the way from %s to them now (virsh domblkerror, and the guest's own log)", r.plan.To, r.plan.To))
 	}
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)

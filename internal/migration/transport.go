@@ -160,6 +160,8 @@ type recipe struct {
 	offline bool
 	disks   diskWork
 	pacing  pacing
+	// served are the disks that a server on the network has.
+	served []host.Disk
 	// relay is nil where another transport carries the memory.
 	relay *relayWork
 	// vouched and unvouched count the shared disks with a cache mode that is safe for certain, and others.

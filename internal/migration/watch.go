@@ -84,6 +84,8 @@ type moments struct {
 	stopped, received, resumed time.Time
 	// flowing: the source's QEMU began with the memory; disks have been copied by then.
 	flowing time.Time
+	// failed: QEMU on the destination reported an I/O error of the guest's disks after it was let run there.
+	failed bool
 	// paused is called when the source's CPUs stop; nil for nothing.
 	paused func()
 }
@@ -122,6 +124,8 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 		case e, open := <-destination:
 			if !open {
 				destination = nil
+			} else if e.UUID == uuid && e.Kind == host.EventIOError {
+				m.noteFailure()
 			} else if e.UUID == uuid && e.Kind == host.EventStarted {
 				m.note(&m.received, e.At)
 			} else if _, _, resumed := m.read(); e.UUID == uuid && e.Kind == host.EventResumed && resumed.IsZero() {
@@ -135,6 +139,19 @@ func (m *moments) note(which *time.Time, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	*which = at
+}
+
+func (m *moments) noteFailure() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed = true
+}
+
+// disksFailed says whether the guest's disks have failed it on the destination, as far as QEMU has told by now.
+func (m *moments) disksFailed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed
 }
 
 // watchJob reads the job until ctx ends, and tells of it.
