@@ -106,7 +106,7 @@ func preflightSchema() schema.Schema {
 			"deep": schema.BoolAttribute{
 				Optional: true,
 				MarkdownDescription: "Makes a dry run, too, whenever the data source is read, also in a plan: libvirt on the source begins a migration and takes it back, the one on the destination starts a QEMU for a moment, " +
-					"and a file is made and deleted where storage has to be proved to be shared. The guest runs on meanwhile. Default: `false`.",
+					"a file is made and deleted where storage has to be proved to be shared, and a paused guest of 32 MiB is moved the same way and destroyed. The guest runs on meanwhile. Default: `false`.",
 			},
 			"from": said("Name, in the provider's `hosts`, of the host that has the guest. When it is `host`, there is nothing to check."),
 			"ok":   schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether nothing blocks the move. Warnings, and what is to be confirmed, leave it true."},

@@ -40,6 +40,7 @@ const (
 	source      = "alpha"
 	destination = "beta"
 	none        = "none"
+	abortByHand = "abort by virsh"
 )
 
 func relayed(w way) bool { return w.transport == migration.TransportRelay }
@@ -85,7 +86,7 @@ var faults = []fault{
 		s.others = append(s.others, startController(s.t, s.order))
 		return nil
 	}, on: []string{destination}},
-	{name: "abort by virsh", do: func(s *scene) error {
+	{name: abortByHand, do: func(s *scene) error {
 		_, err := s.alpha.Virsh(s.ctx(), "domjobabort", s.guest.Name)
 		if err != nil && strings.Contains(err.Error(), "no job is active") { // it has just ended
 			return nil

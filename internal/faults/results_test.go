@@ -33,6 +33,8 @@ type row struct {
 	ExpectedLoss string `json:"expected_loss"`
 	// SecondsDown is the longest silence of the guest's heartbeat.
 	SecondsDown float64 `json:"seconds_down"`
+	// Passed says whether all of this was as it must be, or as an exception says.
+	Passed bool `json:"passed"`
 	// Exception names what differs from what is promised, and why; "" for nothing.
 	Exception string `json:"exception,omitempty"`
 }

@@ -272,5 +272,5 @@ func (s *scene) secondsDown() float64 {
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.t.Log(err)
 	}
-	return gap.Length.Round(time.Millisecond).Seconds()
+	return float64(gap.Length.Milliseconds()) / 1000
 }

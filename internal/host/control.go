@@ -53,6 +53,14 @@ func (h *Host) Undefine(ctx context.Context, uuid string) error {
 	})
 }
 
+// CreatePaused makes a domain without a definition, and does not let it run.
+func (h *Host) CreatePaused(ctx context.Context, xml string) error {
+	_, err := ask(ctx, h, "create a domain", processLimit, func(l *libvirt.Libvirt) (libvirt.Domain, error) {
+		return l.DomainCreateXML(xml, libvirt.DomainStartPaused)
+	})
+	return err
+}
+
 // Define makes a domain's persistent definition, or replaces that of the same UUID.
 func (h *Host) Define(ctx context.Context, xml string) error {
 	_, err := ask(ctx, h, "define the guest", jobLimit, func(l *libvirt.Libvirt) (libvirt.Domain, error) {

@@ -129,4 +129,8 @@ var checks = []Check{
 		ID: "prepare", LooksAt: "whether the destination starts a QEMU that waits for the guest", runs: true, deep: true, look: prepareToBeConfirmed,
 		Why: "this opens its disks and bridges, and reads its certificates and keys", ToDo: "a dry run tries it; so does every move, before any guest memory leaves",
 	},
+	{
+		ID: "way", LooksAt: "whether a paused guest of our own, of 32 MiB and without disks, makes the whole way to the destination", runs: true, deep: true, look: wayToBeConfirmed,
+		Why: "no other question shows closed ports, or a certificate or login that the other side does not take", ToDo: "a dry run tries it; a move that fails at it leaves the guest where it is",
+	},
 }

@@ -91,11 +91,19 @@ func (r *run) controller(ctx context.Context) error {
 
 // abandon tells the destination that no guest will come. Its QEMU may be gone already, so that every
 // answer is as good as another: what is true is read back later.
-func (r *run) abandon(ctx context.Context, p host.Params, cookie []byte) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+//
+// No answer is another matter. libvirt asks the QEMU how it is before it ends it, and one that waits on parallel
+// connections for what does not come answers nobody; libvirt then waits with it, and does not even undo the
+// migration when our connection closes. Destroying the copy does not ask.
+func (r *run) abandon(steady context.Context, p host.Params, cookie []byte) {
+	ctx, cancel := context.WithTimeout(steady, 10*time.Second)
 	defer cancel()
-	if _, _, err := r.dst.Finish(ctx, p, cookie, r.recipe.destinationFlags(), true); err != nil {
+	_, _, err := r.dst.Finish(ctx, p, cookie, r.recipe.destinationFlags(), true)
+	if err != nil {
 		r.log.Debug("finish, cancelled", "answer", err)
+	}
+	if errors.Is(err, host.ErrUnreachable) {
+		r.dropArrival(steady)
 	}
 }
 

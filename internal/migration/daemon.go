@@ -26,6 +26,7 @@ type daemon interface {
 	Suspend(ctx context.Context, uuid string) error
 	StartPostCopy(ctx context.Context, uuid string) error
 	Destroy(ctx context.Context, uuid string) error
+	CreatePaused(ctx context.Context, xml string) error
 	Define(ctx context.Context, xml string) error
 	Undefine(ctx context.Context, uuid string) error
 	SetAutostart(ctx context.Context, uuid string, on bool) error

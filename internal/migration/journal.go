@@ -36,6 +36,8 @@ type journalEntry struct {
 	// which are to be deleted after it.
 	Made []image `json:"made"`
 	Old  []image `json:"old"`
+	// Canary is the UUID of a guest of ours that is on From or To for a moment, and of no use afterwards.
+	Canary string `json:"canary,omitempty"`
 }
 
 // image is a file on a host.
@@ -46,7 +48,7 @@ type image struct {
 
 // empty says that there is nothing to remember.
 func (e journalEntry) empty() bool {
-	return !e.Autostart && !e.Definition && len(e.Made) == 0 && len(e.Old) == 0
+	return !e.Autostart && !e.Definition && len(e.Made) == 0 && len(e.Old) == 0 && e.Canary == ""
 }
 
 // page is a guest's entry while a process holds it. The lock goes with the process. A nil page remembers

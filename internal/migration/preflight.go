@@ -33,8 +33,8 @@ func (p Preflight) Blockers() []CheckResult {
 
 // Preflight makes every check for a request and moves nothing. With deep it makes a dry run, too, when no
 // other check blocks: files by which shared storage is proved are made and deleted, the source's daemon begins
-// a migration and takes it back, and so does the destination's, which starts a QEMU for a moment. The guest
-// runs on meanwhile. Without deep, nothing is created on any host. The error is for what kept the checks from
+// a migration and takes it back, and so does the destination's, which starts a QEMU for a moment; and a small
+// guest of our own is made, moved the same way, and destroyed. The guest runs on meanwhile. Without deep, nothing is created on any host. The error is for what kept the checks from
 // being made; ErrBusy: the guest is being moved.
 func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Preflight, error) {
 	if err := f.check(req); err != nil {
@@ -60,7 +60,7 @@ func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Prefligh
 		report.Warnings = append(report.Warnings, "an interrupted migration comes first, so that the rest can only be foreseen: "+p.Recovery)
 	}
 	if deep && p.From != p.To && p.Recovery == "" && len(p.Blockers) == 0 {
-		if err := f.dryRun(ctx, v, p, report.Checks); err != nil {
+		if err := f.dryRun(ctx, v, p, req.Options, report.Checks); err != nil {
 			return Preflight{}, err
 		}
 	}
@@ -68,7 +68,7 @@ func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Prefligh
 	return report, nil
 }
 
-// The last two checks: what nothing but a dry run, or the move itself, can tell.
+// The last checks but one: what nothing but a dry run, or the move itself, can tell.
 
 func beginToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
 	toBeConfirmed(p, "that libvirt and QEMU on %s find nothing in guest %q that they cannot migrate", fa.source.key, fa.guest.ID.Name)
@@ -81,7 +81,7 @@ func prepareToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
 }
 
 // dryRun replaces what is to be confirmed with what libvirt says, as far as it goes without a guest on its way.
-func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, results []CheckResult) (err error) {
+func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, o Options, results []CheckResult) (err error) {
 	words, at := v.where()
 	fail := func(err error) error {
 		return &Error{Phase: PhaseRun, Guest: v.id.Name, GuestAt: words, Host: at, Err: cause(ctx, err)}
@@ -112,7 +112,8 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, results []CheckResul
 		}
 		results[i] = row.result([]Finding{{Text: err.Error(), Hint: advice(err)}}, nil, nil, "")
 	}
-	if _, interrupted := page.read(); !interrupted { // else its entry is still needed
+	_, interrupted := page.read() // its entry is still needed then
+	if !interrupted {
 		if err := r.proveDisks(ctx, becomes); err != nil {
 			return fail(err)
 		}
@@ -121,6 +122,12 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, results []CheckResul
 		return nil
 	}
 	if err := r.rehearse(ctx, becomes); err != nil {
+		return fail(err)
+	}
+	if interrupted || slices.ContainsFunc(results, func(c CheckResult) bool { return c.Status == StatusBlocker }) {
+		return nil
+	}
+	if err := r.sendCanary(ctx, o, results, becomes); err != nil {
 		return fail(err)
 	}
 	return nil

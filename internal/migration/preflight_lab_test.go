@@ -93,7 +93,7 @@ func TestPreflightOfAHealthyPairWarnsOfNothingAndCreatesNothing(t *testing.T) {
 			if !p.OK || len(p.Checks) != len(checks) || p.From != "alpha" || len(p.Warnings) > 0 {
 				t.Errorf("preflight %+v", p)
 			}
-			open := map[string]bool{"address": kind == lab.TLS, "begin": true, "prepare": true, "clocks": kind == lab.TLS, "certificates": kind == lab.TLS, "network_disks": kind == lab.TLS, "transport": kind == lab.SSH}
+			open := map[string]bool{"address": kind == lab.TLS, "begin": true, "prepare": true, "way": true, "clocks": kind == lab.TLS, "certificates": kind == lab.TLS, "network_disks": kind == lab.TLS, "transport": kind == lab.SSH}
 			for _, c := range p.Checks {
 				if want := map[bool]Status{true: StatusToBeConfirmed, false: StatusPass}[open[c.ID]]; c.Status != want {
 					t.Errorf("%s: %s (%s), want %s", c.ID, c.Status, c.Finding, want)

@@ -59,6 +59,12 @@ func (f *Fleet) settleEntry(ctx context.Context, v view, p *page) (notes []strin
 		}
 		notes = append(notes, note...)
 	}
+	if entry.Canary != "" {
+		if err := f.destroyCanary(ctx, entry.Canary, entry.From, entry.To); err != nil {
+			return fail(fmt.Errorf("an interrupted preflight left a guest by which the way from %s to %s was tried (%s), which could not be destroyed: %w", entry.From, entry.To, entry.Canary, err),
+				"run the same again, or destroy it yourself: virsh destroy")
+		}
+	}
 	images := entry.Made
 	if v.situation == sitSettled && v.at.is(entry.To) {
 		images = slices.Concat(images, entry.Old)

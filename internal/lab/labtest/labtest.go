@@ -155,21 +155,26 @@ func MustRun(t testing.TB, g *lab.Guest, on string) {
 func SkipIfQEMUAborted(t testing.TB, g *lab.Guest) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if QEMUAborted(Lab(t), g) {
-			t.Skip("QEMU aborted in yank_unregister_instance, and took the guest with it")
+		if said := QEMUAborted(Lab(t), g); strings.Contains(said, "yank_unregister_instance") {
+			t.Skip("QEMU aborted, and took the guest with it: " + said)
 		}
 	}
 }
 
-// QEMUAborted looks for the words of that abort in the logs of the guest's QEMUs.
-func QEMUAborted(l *lab.Lab, g *lab.Guest) bool {
+// QEMUAborted is the assertion on which one of the guest's QEMUs died, in the words of its log; "" for none.
+func QEMUAborted(l *lab.Lab, g *lab.Guest) string {
 	for _, h := range l.Hosts {
 		log, err := os.ReadFile(h.Path("/var/log/libvirt/qemu/" + g.Name + ".log"))
-		if err == nil && strings.Contains(string(log), "yank_unregister_instance: Assertion") {
-			return true
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, ": Assertion `") {
+				return strings.TrimSpace(line)
+			}
 		}
 	}
-	return false
+	return ""
 }
 
 // Context bounds what a test does on the lab.

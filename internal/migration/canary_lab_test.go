@@ -1,0 +1,107 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/lab/labtest"
+)
+
+// TestTheWayIsTriedBeforeAMove sends canaries over every encrypted transport, and over ways that are closed.
+func TestTheWayIsTriedBeforeAMove(t *testing.T) {
+	l := labtest.Lab(t)
+	alpha, beta := l.Host("alpha"), l.Host("beta")
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true, FillMiB: 32})
+	ctx := labtest.Context(t, 5*time.Minute)
+	closed := func(ports string) func(*testing.T) {
+		return func(t *testing.T) {
+			mustExec(t, ctx, beta, "iptables", "--wait", "--append", "INPUT", "--protocol", "tcp", "--source", alpha.Address.String(), "--dport", ports, "--jump", "REJECT", "--reject-with", "tcp-reset")
+			t.Cleanup(func() {
+				if err := beta.Heal(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	// the relay's program, and directories that libvirt makes when it first needs them, stay
+	if p, err := overSSH(t, l).Preflight(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"}, true); err != nil || !p.OK {
+		t.Fatalf("%v, %+v", err, p.Blockers())
+	}
+	for name, c := range map[string]struct {
+		options Options
+		before  func(*testing.T)
+		status  Status
+		says    string
+		todo    string
+	}{
+		"relay":                       {Options{Transport: TransportRelay}, nil, StatusPass, "went by relay, driven by controller", ""},
+		"relay, by the daemons":       {Options{Transport: TransportRelay, Control: ControlPeerToPeer}, nil, StatusPass, "went by relay, driven by peer_to_peer", ""},
+		"tls":                         {Options{Transport: TransportTLS}, nil, StatusPass, "went by tls", ""},
+		"tunnel":                      {Options{Transport: TransportTunnel}, nil, StatusPass, "went by tunnel", ""},
+		"tls, the ports are closed":   {Options{Transport: TransportTLS}, closed("49152:49215"), StatusBlocker, "onnection refused", "firewall"},
+		"relay, the ports are closed": {Options{Transport: TransportRelay}, closed("49152:49215"), StatusBlocker, "the relay cannot be used", ""},
+		"tunnel, the port is closed":  {Options{Transport: TransportTunnel}, closed("16514"), StatusBlocker, "onnection refused", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, err := l.Snapshot(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.before != nil {
+				c.before(t)
+			}
+			f := overSSH(t, l)
+			p, err := f.Preflight(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta", Options: c.options}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := resultOf(t, p, "way"); got.Status != c.status || !strings.Contains(got.Finding, c.says) || !strings.Contains(got.ToDo, c.todo) || p.OK != (c.status == StatusPass) {
+				t.Errorf("%+v", got)
+			}
+			for _, id := range onTheWay {
+				if got := resultOf(t, p, id); c.status == StatusPass && got.Status != StatusPass {
+					t.Errorf("%+v", got)
+				}
+			}
+			_ = f.Close() // its logins are processes of the hosts
+			mustBeAsBefore(t, l, before)
+		})
+	}
+	labtest.MustRun(t, g, "alpha")
+}
+
+// TestACanaryOfADeadPreflightIsTakenAway leaves one as a killed process would.
+func TestACanaryOfADeadPreflightIsTakenAway(t *testing.T) {
+	l := labtest.Lab(t)
+	ctx := labtest.Context(t, 2*time.Minute)
+	g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", Disk: true})
+	tinyGuest{}.start(t, "virtmigrate-canary-dead")
+	f := labFleet(t, l)
+	at, err := f.Locate(ctx, GuestRef{Name: "virtmigrate-canary-dead"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := f.Locate(ctx, GuestRef{Name: g.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := f.openPage(of.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := page.write(journalEntry{UUID: of.UUID, From: "beta", To: "alpha", Canary: at.UUID}); err != nil {
+		t.Fatal(err)
+	}
+	page.close()
+	if _, err := f.Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "alpha"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Locate(ctx, GuestRef{UUID: at.UUID}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the canary is still there: %v", err)
+	}
+	labtest.MustRun(t, g, "alpha")
+}
