@@ -76,6 +76,10 @@ func (r *run) sendCanary(ctx context.Context, o Options, results []CheckResult, 
 		return errors.Join(err, left)
 	case !got.Moved: // it cannot be there already
 		return errors.Join(fmt.Errorf("guest %s was on %s before it was moved", name, r.plan.To), left)
+	case got.Result.Transport != r.plan.Transport: // as auto may; of the plan's own nothing is confirmed
+		i := slices.IndexFunc(results, func(c CheckResult) bool { return c.ID == "way" })
+		row := checks[slices.IndexFunc(checks, func(c Check) bool { return c.ID == "way" })]
+		results[i] = row.result(nil, append([]string{canaryWords(got.Result)}, got.Warnings...), nil, "")
 	default:
 		becomes("way", canaryWords(got.Result), nil)
 		for _, c := range results {
@@ -83,19 +87,8 @@ func (r *run) sendCanary(ctx context.Context, o Options, results []CheckResult, 
 				becomes(c.ID, "the check of the way has confirmed it", nil)
 			}
 		}
-		r.noteOtherWay(results, got)
 	}
 	return left
-}
-
-// noteOtherWay makes a warning of a canary that went by another transport than the plan says, as auto may.
-func (r *run) noteOtherWay(results []CheckResult, got Outcome) {
-	if got.Result.Transport == r.plan.Transport {
-		return
-	}
-	i := slices.IndexFunc(results, func(c CheckResult) bool { return c.ID == "way" })
-	row := checks[i]
-	results[i] = row.result(nil, append([]string{canaryWords(got.Result)}, got.Warnings...), nil, "")
 }
 
 func canaryWords(r *Result) string {
