@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -164,6 +165,15 @@ func (f *Fleet) destroyCanary(ctx context.Context, id string, hosts ...string) e
 		d, _, err := m.reach(ctx, true)
 		if err != nil {
 			return err
+		}
+		found, err := d.Lookup(ctx, id)
+		switch {
+		case errors.Is(err, host.ErrNoDomain):
+			continue
+		case err != nil:
+			return err
+		case !strings.HasPrefix(found.Name, canaryPrefix): // whatever a file of ours says, this is somebody's
+			return fmt.Errorf("guest %s on %s is no canary", found.Name, key)
 		}
 		if err := d.Destroy(ctx, id); err != nil && !errors.Is(err, host.ErrNoDomain) {
 			return err

@@ -90,14 +90,22 @@ func TestACanaryOfADeadPreflightIsTakenAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := f.openPage(of.UUID)
-	if err != nil {
-		t.Fatal(err)
+	leave := func(uuid string) {
+		page, err := f.openPage(of.UUID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer page.close()
+		if err := page.write(journalEntry{UUID: of.UUID, From: "beta", To: "alpha", Canary: uuid}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := page.write(journalEntry{UUID: of.UUID, From: "beta", To: "alpha", Canary: at.UUID}); err != nil {
-		t.Fatal(err)
+	leave(of.UUID) // no canary, whatever the entry says
+	if _, err := f.Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "alpha"}); err == nil || !strings.Contains(err.Error(), "is no canary") {
+		t.Errorf("a guest was taken for a canary: %v", err)
 	}
-	page.close()
+	labtest.MustRun(t, g, "alpha")
+	leave(at.UUID)
 	if _, err := f.Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "alpha"}); err != nil {
 		t.Error(err)
 	}
