@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -12,6 +14,20 @@ import (
 // it agrees and does nothing, so the state must be read again.
 func (h *Host) Abort(ctx context.Context, uuid string) error {
 	return tellDomain(ctx, h, "abort the job of", uuid, callLimit, (*libvirt.Libvirt).DomainAbortJob)
+}
+
+// EndCancel lets a QEMU go that is stuck in calling off a migration: told to just as it paused the guest for the
+// switchover (libvirt has it wait there), QEMU 7.2 waits for ever for the word to go on, and libvirt with it. Here it is
+// given that word, by libvirt's way to QEMU's monitor. QEMU takes it only while it is calling the migration off, so
+// that it cannot let one go on; the guest runs on then. An error: there is nothing to free.
+func (h *Host) EndCancel(ctx context.Context, uuid string) error {
+	return tellDomain(ctx, h, "free the called-off migration of", uuid, callLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
+		said, err := l.QEMUDomainMonitorCommand(d, `{"execute":"migrate-continue","arguments":{"state":"cancelling"}}`, 0)
+		if err == nil && strings.Contains(said, `"error"`) {
+			return errors.New(oneLine(said))
+		}
+		return err
+	})
 }
 
 // Resume lets a paused guest run.

@@ -16,6 +16,7 @@ const (
 
 const (
 	programRemote    = 0x20008086
+	programQEMU      = 0x20008087
 	programKeepalive = 0x6b656570
 
 	keepalivePing = 1

@@ -36,7 +36,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(append(word(math.MaxUint32), reply...))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		w := newWire(stream{bytes.NewReader(sent)}, func(happening, time.Time) {})
-		w.waiting[7] = 298
+		w.waiting[7] = asked{programRemote, 298}
 		out, err := io.ReadAll(w)
 		if err != nil {
 			t.Fatal(err)

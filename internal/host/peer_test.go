@@ -74,11 +74,13 @@ func (p *peer) serve(c *peerConn) {
 		case h.program == programKeepalive:
 			c.pings.Add(1)
 			_, _ = c.Write(keepaliveFrame(keepalivePong))
-		case h.program != programRemote || h.kind != typeCall:
+		case h.program != programRemote && h.program != programQEMU || h.kind != typeCall:
 			p.t.Errorf("a frame no daemon knows: %+v", h)
 			return
 		case h.procedure == procAuthList:
 			c.reply(h, array(p.auth...))
+		case h.program == programQEMU:
+			p.answer(c, h, payload)
 		case h.procedure == 1 && p.auth[0] != 0: // open
 			c.fail(h, CodeAuthFailed, "authentication required")
 		case h.procedure == 1:
@@ -107,7 +109,7 @@ func (c *peerConn) frame() (header, []byte, error) {
 }
 
 func (c *peerConn) reply(call header, payload []byte) {
-	_, _ = c.Write(frame(programRemote, call.procedure, typeReply, call.serial, 0, payload))
+	_, _ = c.Write(frame(call.program, call.procedure, typeReply, call.serial, 0, payload))
 }
 
 func (c *peerConn) fail(call header, code uint32, message string) {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// asked is the call that a reply is for.
+type asked struct{ program, procedure uint32 }
+
 // leading says for a reply where the length of its variable part stands, and the least size of one
 // element. go-libvirt allocates what that length says before it has read a single element, so a length
 // that the reply cannot hold must not reach it.
@@ -32,12 +35,18 @@ var leading = map[uint32]struct{ offset, element int }{
 	391:          {0, 1},  // pool by folder
 }
 
+// monitorReply is that of the one procedure of the QEMU program that is called: what its monitor said.
+var monitorReply = leading[14]
+
 // checkReply refuses a reply that claims more than it carries.
-func checkReply(procedure, status uint32, payload []byte) error {
+func checkReply(to asked, status uint32, payload []byte) error {
 	if status != 0 {
 		return nil // an error: a few strings, whose lengths cost nothing until they are there
 	}
-	l, known := leading[procedure]
+	l, known := leading[to.procedure]
+	if to.program == programQEMU {
+		l, known = monitorReply, true
+	}
 	if !known {
 		return nil
 	}

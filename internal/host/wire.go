@@ -34,8 +34,8 @@ type wire struct {
 	out outgoing
 
 	mu      sync.Mutex
-	waiting map[int32]uint32 // serial of a call without its reply: the procedure
-	offered []uint32         // ways in that the daemon offers
+	waiting map[int32]asked // serial of a call without its reply
+	offered []uint32        // ways in that the daemon offers
 	cause   error
 
 	heard     atomic.Uint64 // counts whatever came from the daemon
@@ -50,7 +50,7 @@ type wire struct {
 func newWire(raw io.ReadWriteCloser, event func(happening, time.Time)) *wire {
 	w := &wire{
 		raw: raw, event: event,
-		waiting: make(map[int32]uint32),
+		waiting: make(map[int32]asked),
 		wake:    make(chan struct{}, 1),
 		dead:    make(chan struct{}),
 	}
@@ -116,18 +116,20 @@ func (w *wire) next() ([]byte, error) {
 			}
 		}
 		return nil, nil
-	case h.program == programRemote && h.kind == typeReply:
+	case h.kind == typeReply:
 		w.mu.Lock()
-		procedure, waits := w.waiting[h.serial]
-		delete(w.waiting, h.serial)
-		if waits && procedure == procAuthList && h.status == 0 {
+		what, waits := w.waiting[h.serial]
+		if waits = waits && what.program == h.program; waits {
+			delete(w.waiting, h.serial)
+		}
+		if waits && what == (asked{programRemote, procAuthList}) && h.status == 0 {
 			w.offered = parseAuthList(payload)
 		}
 		w.mu.Unlock()
 		if !waits {
 			return nil, nil
 		}
-		if err := checkReply(procedure, h.status, payload); err != nil {
+		if err := checkReply(what, h.status, payload); err != nil {
 			return nil, err
 		}
 		return frame.Bytes(), nil
@@ -153,7 +155,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	err := w.out.advance(p, func(h header) {
 		if h.kind == typeCall {
 			w.mu.Lock()
-			w.waiting[h.serial] = h.procedure
+			w.waiting[h.serial] = asked{h.program, h.procedure}
 			w.mu.Unlock()
 		}
 	})

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -79,6 +80,33 @@ func TestRepliesNobodyWaitsForAreDropped(t *testing.T) {
 	if len(p.conns) != 1 {
 		t.Errorf("%d connections were made", len(p.conns))
 	}
+}
+
+func TestQEMUsMonitorIsAskedThroughLibvirt(t *testing.T) {
+	noneLeft(t)
+	const guest = "6f6b1b8e-3c5b-4b6e-9d0a-0f3c2b1a0d9e"
+	for said, want := range map[string]string{
+		`{"return":{},"id":"libvirt-7"}`:                     "",
+		`{"id":"libvirt-7","error":{"desc":"not expected"}}`: "not expected",
+	} {
+		p := listen(t, func(p *peer) {
+			p.answer = func(c *peerConn, call header, payload []byte) {
+				if call.program != programQEMU || call.procedure != 1 || !bytes.Contains(payload, []byte("migrate-continue")) {
+					t.Errorf("called %d of program %x with %q", call.procedure, call.program, payload)
+				}
+				_, _ = c.Write(frame(programRemote, 1, typeReply, call.serial, 0, nil)) // another program's
+				c.reply(call, text(said))
+			}
+		})
+		err := p.mustReach().EndCancel(context.Background(), guest)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", said, err)
+		}
+	}
+	p := listen(t, func(p *peer) {
+		p.answer = func(c *peerConn, call header, _ []byte) { c.reply(call, word(1<<31-1)) }
+	})
+	wants(t, p.mustReach().EndCancel(context.Background(), guest), ErrUnreachable, "claims 2147483647 elements")
 }
 
 func TestPingsAreAnsweredBetweenFramesWhileLargeCallsAreSent(t *testing.T) {

@@ -22,6 +22,7 @@ type daemon interface {
 	CompletedJob(ctx context.Context, uuid string) (host.Job, error)
 	CPU(ctx context.Context) (host.CPUTimes, error)
 	Abort(ctx context.Context, uuid string) error
+	EndCancel(ctx context.Context, uuid string) error
 	Resume(ctx context.Context, uuid string) error
 	Suspend(ctx context.Context, uuid string) error
 	StartPostCopy(ctx context.Context, uuid string) error

@@ -271,10 +271,15 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 			give, since = time.After(patience), time.Now()
 			r.log.Info("aborting the migration", "why", aborted)
 		}
-		if late == nil || time.Since(since) >= arrivalPatience {
-			r.abort(ctx, late != nil)
-		} else {
+		switch {
+		case late == nil:
+			r.abort(ctx, false)
+		case time.Since(since) < arrivalPatience:
 			r.callOff(ctx)
+			r.endCancel(ctx)
+		default:
+			r.endCancel(ctx)
+			r.abort(ctx, true)
 		}
 		last = time.Now()
 	}

@@ -14,6 +14,9 @@ import (
 // settlePoll is how often a guest in motion is looked at.
 const settlePoll = 300 * time.Millisecond
 
+// freedPatience is for a QEMU that was let go on, and for libvirt, to let the guest run.
+const freedPatience = 3 * time.Second
+
 // settle brings a guest to a state in which it stands still on one host: it waits for a migration under
 // way to the wanted host, removes the dead half an interrupted one left, and resumes a source that
 // stopped for nothing. What it did is in notes. Where only a person may decide it touches nothing.
@@ -172,10 +175,26 @@ func (f *Fleet) revive(ctx context.Context, v view) (string, error) {
 		return "", err
 	}
 	f.log.Warn("resuming the guest an interrupted migration left paused", "guest", v.id.Name, "host", v.at.host())
+	if d.EndCancel(ctx, v.id.UUID) == nil {
+		f.log.Warn("its QEMU waited in calling that migration off, and was let go on", "guest", v.id.Name)
+		if f.runsAgain(ctx, d, v.id.UUID) {
+			return fmt.Sprintf("an interrupted migration had left the guest paused on %s, and its QEMU waiting; it goes on", v.at.host()), nil
+		}
+	}
 	if err := d.Resume(ctx, v.id.UUID); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("an interrupted migration had left the guest paused on %s; it was resumed", v.at.host()), nil
+}
+
+// runsAgain waits a moment for a guest to run.
+func (f *Fleet) runsAgain(ctx context.Context, d daemon, uuid string) bool {
+	for deadline := time.Now().Add(freedPatience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(settlePoll / 3) {
+		if state, err := d.State(ctx, uuid); err == nil && state.Running() {
+			return true
+		}
+	}
+	return false
 }
 
 // is says whether key is one of the names of this sighting's host.

@@ -77,6 +77,16 @@ func (r *run) abort(ctx context.Context, late bool) {
 	}
 }
 
+// endCancel frees a QEMU that has been told to call the migration off, by whomever, and waits: libvirt does that by
+// itself when it drives and loses the other daemon. Where it does not wait nothing happens.
+func (r *run) endCancel(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), arrivalPatience)
+	defer cancel()
+	if err := r.source.EndCancel(ctx, r.id.UUID); err == nil {
+		r.log.Warn("the source's QEMU waited in calling the migration off, and was let go on")
+	}
+}
+
 // switching says that the guest stands still in its switchover, and not because it was paused for the copy.
 func (r *run) switching() bool {
 	stopped, _, resumed := r.moments.read()
