@@ -275,6 +275,12 @@ func TestAPausedGuestIsResumedDestroyedAndUndefined(t *testing.T) {
 	if s, err := h.State(ctx, id); err != nil || !s.Paused() {
 		t.Fatal(s, err)
 	}
+	if err := h.EndCancel(ctx, id); err == nil || !strings.Contains(err.Error(), "not in expected state") {
+		t.Error("QEMU took the word to go on without a migration: ", err)
+	}
+	if s, err := h.State(ctx, id); err != nil || !s.Paused() {
+		t.Error(s, err)
+	}
 	if err := h.Resume(ctx, id); err != nil {
 		t.Error(err)
 	}
