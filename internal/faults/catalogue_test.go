@@ -30,8 +30,8 @@ type fault struct {
 	on []string
 	// loss is why the guest cannot survive; "" when it must.
 	loss string
-	// stops is why the guest may stand still until the next run; "" when it must not.
-	stops string
+	// stops is why the guest may stand still until the next run; nil, or "", when it must not.
+	stops func(way, moment) string
 	// harm says why the guest's disk may have failed it where it has moved to; nil, or "", when it must not.
 	harm func(way, moment) string
 }
@@ -51,6 +51,18 @@ const (
 	daemonGone   = "a daemon that was killed in the switchover cannot tell what became of its half, and libvirt leaves such a guest paused"
 )
 
+func always(reason string) func(way, moment) string {
+	return func(way, moment) string { return reason }
+}
+
+// whileDeaf is what a lost link means to a switchover that no relay carries.
+func whileDeaf(w way, m moment) string {
+	if relayed(w) || m.name != switchover.name {
+		return ""
+	}
+	return "the source's QEMU listens to nobody while it waits for the network, which TCP tries less and less often"
+}
+
 // pkill kills processes of a host by their command line.
 func pkill(h *lab.Host, s *scene, pattern string) error {
 	_, err := h.Exec(s.ctx(), "pkill", "--signal", "KILL", "--full", pattern)
@@ -58,21 +70,21 @@ func pkill(h *lab.Host, s *scene, pattern string) error {
 }
 
 var faults = []fault{
-	{name: "controller killed", do: func(s *scene) error { s.killed = true; return s.ctl.signal(os.Kill) }, stops: nobodyDrives},
+	{name: "controller killed", do: func(s *scene) error { s.killed = true; return s.ctl.signal(os.Kill) }, stops: always(nobodyDrives)},
 	{name: "ctrl-c", do: func(s *scene) error { return s.ctl.signal(syscall.SIGINT) }},
 	{name: "time-out of the caller", do: func(s *scene) error { _, err := s.ctl.stdin.Write([]byte("time-out\n")); return err }},
-	{name: "source libvirtd killed", do: func(s *scene) error { return s.alpha.KillDaemon(s.ctx()) }, stops: daemonGone},
-	{name: "source libvirtd restarted", do: func(s *scene) error { return s.alpha.RestartDaemon(s.ctx()) }, stops: daemonGone},
-	{name: "destination libvirtd killed", do: func(s *scene) error { return s.beta.KillDaemon(s.ctx()) }, stops: daemonGone},
-	{name: "destination libvirtd restarted", do: func(s *scene) error { return s.beta.RestartDaemon(s.ctx()) }, stops: daemonGone},
+	{name: "source libvirtd killed", do: func(s *scene) error { return s.alpha.KillDaemon(s.ctx()) }, stops: always(daemonGone)},
+	{name: "source libvirtd restarted", do: func(s *scene) error { return s.alpha.RestartDaemon(s.ctx()) }, stops: always(daemonGone)},
+	{name: "destination libvirtd killed", do: func(s *scene) error { return s.beta.KillDaemon(s.ctx()) }, stops: always(daemonGone)},
+	{name: "destination libvirtd restarted", do: func(s *scene) error { return s.beta.RestartDaemon(s.ctx()) }, stops: always(daemonGone)},
 	{name: "destination QEMU killed", do: func(s *scene) error { return s.guest.KillQEMU(s.beta) }},
 	{name: "source QEMU killed", do: func(s *scene) error { return s.guest.KillQEMU(s.alpha) }, on: []string{none, destination},
 		loss: "before the switchover is complete the source's QEMU is the guest"},
-	{name: "link cut for 10 s", do: func(s *scene) error { return errors.Join(cut(s), healLater(s, 10*time.Second)) }},
-	{name: "link cut", do: cut},
-	{name: "destination cut off", do: func(s *scene) error { return s.beta.Cut(s.ctx()) }, stops: "the controller cannot know whether the guest was started on a host that it does not reach"},
-	{name: "one-way loss", do: func(s *scene) error { return s.beta.DropFrom(s.ctx(), s.alpha.Address) }},
-	{name: "one-way loss of the replies", do: func(s *scene) error { return s.alpha.DropFrom(s.ctx(), s.beta.Address) }},
+	{name: "link cut for 10 s", do: func(s *scene) error { return errors.Join(cut(s), healLater(s, 10*time.Second)) }, stops: whileDeaf},
+	{name: "link cut", do: cut, stops: whileDeaf},
+	{name: "destination cut off", do: func(s *scene) error { return s.beta.Cut(s.ctx()) }, stops: always("the controller cannot know whether the guest was started on a host that it does not reach")},
+	{name: "one-way loss", do: func(s *scene) error { return s.beta.DropFrom(s.ctx(), s.alpha.Address) }, stops: whileDeaf},
+	{name: "one-way loss of the replies", do: func(s *scene) error { return s.alpha.DropFrom(s.ctx(), s.beta.Address) }, stops: whileDeaf},
 	{name: "source relay killed", of: relayed, do: func(s *scene) error { return pkill(s.alpha, s, "below-supervisor") }},
 	{name: "destination relay killed", of: relayed, do: func(s *scene) error { return pkill(s.beta, s, "below-supervisor") }},
 	{name: "destination out of memory", do: starve, moments: []moment{early, late}, on: []string{source}},
@@ -94,7 +106,7 @@ var faults = []fault{
 		return err
 	}},
 	{name: "destination stalls", do: func(s *scene) error { return s.guest.FreezeQEMU(s.beta) }, on: []string{source}},
-	{name: "destination libvirtd stalls", do: func(s *scene) error { return s.beta.FreezeDaemon() }, stops: "the controller cannot know whether the guest was started on a host that does not answer"},
+	{name: "destination libvirtd stalls", do: func(s *scene) error { return s.beta.FreezeDaemon() }, stops: always("the controller cannot know whether the guest was started on a host that does not answer")},
 	{name: "SSH dies and comes back", overSSH: true, do: func(s *scene) error {
 		var broken int
 		for _, h := range s.lab.Hosts {
@@ -108,7 +120,7 @@ var faults = []fault{
 			return errors.New("there was no connection to break")
 		}
 		return nil
-	}, stops: nobodyDrives},
+	}, stops: always(nobodyDrives)},
 }
 
 // cut cuts the link between the two hosts; the controller reaches both.

@@ -93,7 +93,7 @@ func play(t *testing.T, f fault, m moment, w way) {
 	}
 	s.mend(f)
 	copies := s.settled()
-	s.judgeFault(f, said, copies, &r)
+	s.judgeFault(f, m, said, copies, &r)
 	if f.harm != nil && r.GuestRunningOn == destination {
 		r.Exception = cmp.Or(r.Exception, f.harm(w, m))
 		s.harmed = f.harm(w, m) != ""
@@ -107,7 +107,7 @@ func play(t *testing.T, f fault, m moment, w way) {
 }
 
 // judgeFault looks at what is right after the fault.
-func (s *scene) judgeFault(f fault, said *ending, copies map[string]string, r *row) {
+func (s *scene) judgeFault(f fault, m moment, said *ending, copies map[string]string, r *row) {
 	t := s.t
 	t.Helper()
 	on := running(copies)
@@ -135,7 +135,7 @@ func (s *scene) judgeFault(f fault, said *ending, copies map[string]string, r *r
 	if allowed == nil {
 		allowed = []string{source, destination}
 	}
-	if f.stops != "" || r.ExpectedLoss != "" || s.mayBeStuck(*r) && strings.Contains(r.Outcome, stuck) {
+	if f.stops != nil && f.stops(s.way, m) != "" || r.ExpectedLoss != "" || s.mayBeStuck(*r) && strings.Contains(r.Outcome, stuck) {
 		allowed = append(slices.Clone(allowed), none)
 	}
 	if len(on) > 1 || !slices.Contains(allowed, r.GuestRunningOn) {

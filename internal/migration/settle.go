@@ -75,7 +75,9 @@ func (f *Fleet) settle(ctx context.Context, v view, wanted string) (view, []stri
 			if err != nil {
 				return fail(err, cmp.Or(advice(err), "run the same again, or resume it yourself: virsh resume"))
 			}
-			notes = append(notes, note)
+			if note != "" {
+				notes = append(notes, note)
+			}
 		}
 		next, err := f.locate(ctx, GuestRef{UUID: v.id.UUID}, true)
 		if err != nil {
@@ -156,7 +158,7 @@ func (f *Fleet) handDefinition(ctx context.Context, v view, from daemon) error {
 }
 
 // revive resumes the source of a migration whose controller died in the switchover. The copies that never
-// ran go first, and are read back as gone: only then can the guest not run twice.
+// ran go first, and are read back as gone: only then can the guest not run twice. Without a note, it did not.
 func (f *Fleet) revive(ctx context.Context, v view) (string, error) {
 	for _, dead := range v.dead {
 		if err := f.removeHalf(ctx, v, dead); err != nil {
@@ -168,7 +170,7 @@ func (f *Fleet) revive(ctx context.Context, v view) (string, error) {
 		return "", err
 	}
 	if again.situation != sitStopped || len(again.dead) > 0 || len(again.silent) > 0 || !again.at.is(v.at.host()) {
-		return "", fmt.Errorf("the guest changed while it was to be resumed: now %s", again.words)
+		return "", nil // a daemon has done something meanwhile; what there is now is judged anew
 	}
 	d, _, err := f.members[v.at.host()].reach(ctx, true)
 	if err != nil {
