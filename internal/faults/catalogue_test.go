@@ -32,6 +32,8 @@ type fault struct {
 	loss string
 	// stops is why the guest may stand still until the next run; nil, or "", when it must not.
 	stops func(way, moment) string
+	// twice says why two copies may run, which the next run must leave to a person; nil, or "", when they must not.
+	twice func(way) string
 	// harm says why the guest's disk may have failed it where it has moved to; nil, or "", when it must not.
 	harm func(way, moment) string
 }
@@ -106,7 +108,7 @@ var faults = []fault{
 		return err
 	}},
 	{name: "destination stalls", do: func(s *scene) error { return s.guest.FreezeQEMU(s.beta) }, on: []string{source}},
-	{name: "destination libvirtd stalls", do: func(s *scene) error { return s.beta.FreezeDaemon() }, stops: always("the controller cannot know whether the guest was started on a host that does not answer")},
+	{name: "destination libvirtd stalls", do: func(s *scene) error { return s.beta.FreezeDaemon() }, stops: always("the controller cannot know whether the guest was started on a host that does not answer"), twice: resumed},
 	{name: "SSH dies and comes back", overSSH: true, do: func(s *scene) error {
 		var broken int
 		for _, h := range s.lab.Hosts {
@@ -126,6 +128,14 @@ var faults = []fault{
 // cut cuts the link between the two hosts; the controller reaches both.
 func cut(s *scene) error {
 	return errors.Join(s.beta.DropFrom(s.ctx(), s.alpha.Address), s.beta.DropTo(s.ctx(), s.alpha.Address))
+}
+
+// resumed says why libvirt may run a guest twice.
+func resumed(w way) string {
+	if w.control != migration.ControlPeerToPeer {
+		return ""
+	}
+	return "libvirt's source daemon resumes the guest when its finish is not answered for 30 s, and a destination's daemon that only stood still carries that finish out when it goes on"
 }
 
 // unseen says why a destination that has lost a disk may get the guest.

@@ -138,6 +138,10 @@ func (s *scene) judgeFault(f fault, m moment, said *ending, copies map[string]st
 	if f.stops != nil && f.stops(s.way, m) != "" || r.ExpectedLoss != "" || s.mayBeStuck(*r) && strings.Contains(r.Outcome, stuck) {
 		allowed = append(slices.Clone(allowed), none)
 	}
+	if s.twice = len(on) > 1 && f.twice != nil && f.twice(s.way) != ""; s.twice {
+		r.Exception = f.twice(s.way)
+		return
+	}
 	if len(on) > 1 || !slices.Contains(allowed, r.GuestRunningOn) {
 		t.Errorf("after the fault the guest is %v, which is not among %v; the controller said %q", copies, allowed, r.Outcome)
 	}
@@ -173,7 +177,11 @@ func (s *scene) judgeNextRun(r *row) {
 		t.Fatal(err)
 	}
 	r.CopiesRunningAfterNextRun = len(running(after))
-	if !lost {
+	if s.twice {
+		if !next.Person || r.CopiesRunningAfterNextRun != 2 {
+			t.Errorf("of a guest that runs twice the next run says %q, and leaves %v", next.words(), after)
+		}
+	} else if !lost {
 		err := s.unharmed(destination)
 		switch r.RecoveredByNextRun = err == nil; {
 		case err == nil && s.harmed:

@@ -65,6 +65,8 @@ type scene struct {
 	others []*controller
 	// killed says that the controller was, so that it says nothing in the end.
 	killed bool
+	// twice says that two copies ran, for a reason that is named.
+	twice bool
 	// harmed says that the guest's disk may have failed it.
 	harmed bool
 	alpha  *lab.Host
@@ -232,9 +234,9 @@ func (s *scene) nextRun() ending {
 	return end(fleet.Migrate(labtest.Context(s.t, 3*time.Minute), migration.Request{Guest: migration.GuestRef{Name: s.guest.Name}, Host: "beta", Options: options}))
 }
 
-// ordinary is what a move or a daemon leaves on purpose: the relay's program, process numbers, and directories that
-// libvirt makes when it first needs them.
-var ordinary = regexp.MustCompile(`/root/\.cache|/(driver|libvirtd)\.pid|file (/etc/libvirt/qemu|/var/lib/libvirt/images) \(d`)
+// ordinary is what a move or a daemon leaves on purpose: the relay's program, process numbers, directories that
+// libvirt makes when it first needs them; and logins whose connection was cut, which sshd keeps until TCP gives them up.
+var ordinary = regexp.MustCompile(`/root/\.cache|process sshd: |/(driver|libvirtd)\.pid|file (/etc/libvirt/qemu|/var/lib/libvirt/images) \(d`)
 
 // leftovers takes the guest away, and gives what differs then from what was there before it came. What ends by
 // itself is given time.

@@ -322,6 +322,9 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 		if len(left) > 0 {
 			hint = strings.Join(left, "; ")
 		}
+		if silence, silent := v.silent[r.plan.To]; silent {
+			hint = r.silentHint(silence)
+		}
 		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: hint}
 	}
 	if r.moments.disksFailed() {
@@ -330,6 +333,15 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)
 	return v, nil
+}
+
+// silentHint is about a destination that does not say what it has of the guest, which goes on on the source.
+func (r *run) silentHint(silence error) string {
+	hint := fmt.Sprintf("%s does not answer (%v), and may have a half of the attempt: run the same again when it does", r.plan.To, silence)
+	if r.plan.Control == ControlPeerToPeer {
+		hint += "; libvirtd there may still carry out what the source's asked of it and start a second copy, should it only have stood still: do not let it go on, restart it, which ends that half"
+	}
+	return hint
 }
 
 // arrived says whether the guest is where it was to go: it alone, or its definition alone.
