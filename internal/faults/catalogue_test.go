@@ -62,8 +62,10 @@ func whileDeaf(w way, m moment) string {
 	if relayed(w) || m.name != switchover.name {
 		return ""
 	}
-	return "the source's QEMU listens to nobody while it waits for the network, which TCP tries less and less often"
+	return deaf
 }
+
+const deaf = "the source's QEMU listens to nobody while it waits for the network, which TCP tries less and less often"
 
 // pkill kills processes of a host by their command line.
 func pkill(h *lab.Host, s *scene, pattern string) error {

@@ -65,6 +65,8 @@ type scene struct {
 	others []*controller
 	// killed says that the controller was, so that it says nothing in the end.
 	killed bool
+	// reason is why the guest may stand still until the next run; "" when it must not.
+	reason string
 	// twice says that two copies ran, for a reason that is named.
 	twice bool
 	// harmed says that the guest's disk may have failed it.
