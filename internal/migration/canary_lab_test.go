@@ -42,7 +42,7 @@ func TestTheWayIsTriedBeforeAMove(t *testing.T) {
 		"relay":                       {Options{Transport: TransportRelay}, nil, StatusPass, "went by relay, driven by controller", "", false},
 		"relay, by the daemons":       {Options{Transport: TransportRelay, Control: ControlPeerToPeer}, nil, StatusPass, "went by relay, driven by peer_to_peer", "", true},
 		"tls":                         {Options{Transport: TransportTLS}, nil, StatusPass, "went by tls", "", false},
-		"tunnel":                      {Options{Transport: TransportTunnel}, nil, StatusPass, "went by tunnel", "", false},
+		"tunnel":                      {Options{Transport: TransportTunnel}, nil, StatusPass, "went by tunnel", "", true},
 		"auto, but by another way":    {Options{}, closed("49200:49215"), StatusWarning, "went by tls", "", false},
 		"tls, the ports are closed":   {Options{Transport: TransportTLS}, closed("49152:49215"), StatusBlocker, "onnection refused", "firewall", false},
 		"relay, the ports are closed": {Options{Transport: TransportRelay}, closed("49152:49215"), StatusBlocker, "the relay cannot be used", "", true},
