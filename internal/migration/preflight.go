@@ -34,8 +34,8 @@ func (p Preflight) Blockers() []CheckResult {
 // Preflight makes every check for a request and moves nothing. With deep it makes a dry run, too, when no
 // other check blocks: files by which shared storage is proved are made and deleted, the source's daemon begins
 // a migration and takes it back, and so does the destination's, which starts a QEMU for a moment; and a small
-// guest of our own is made, moved the same way, and destroyed. The guest runs on meanwhile. Without deep, nothing is created on any host. The error is for what kept the checks from
-// being made; ErrBusy: the guest is being moved.
+// guest of our own is made, moved the same way, and destroyed. The guest runs on meanwhile. Without deep, nothing
+// is created on any host. The error is for what kept the checks from being made; ErrBusy: the guest is being moved.
 func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Preflight, error) {
 	if err := f.check(req); err != nil {
 		return Preflight{}, err
@@ -68,7 +68,7 @@ func (f *Fleet) Preflight(ctx context.Context, req Request, deep bool) (Prefligh
 	return report, nil
 }
 
-// The last checks but one: what nothing but a dry run, or the move itself, can tell.
+// Two of the last three checks: what nothing but a dry run, or the move itself, can tell.
 
 func beginToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
 	toBeConfirmed(p, "that libvirt and QEMU on %s find nothing in guest %q that they cannot migrate", fa.source.key, fa.guest.ID.Name)
@@ -124,7 +124,7 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, o Options, results [
 	if err := r.rehearse(ctx, becomes); err != nil {
 		return fail(err)
 	}
-	if interrupted || slices.ContainsFunc(results, func(c CheckResult) bool { return c.Status == StatusBlocker }) {
+	if interrupted || len(Preflight{Checks: results}.Blockers()) > 0 {
 		return nil
 	}
 	if err := r.sendCanary(ctx, o, results, becomes); err != nil {
