@@ -19,6 +19,7 @@ func TestImportGraph(t *testing.T) {
 		why       string
 	}{
 		{"./migration/...", []string{"github.com/hashicorp/terraform-plugin", module + "provider", module + "ansible_module", module + "internal/lab"}, "the engine knows no face and no lab"},
+		{"./journal/...", []string{"github.com/hashicorp/terraform-plugin", "github.com/digitalocean/go-libvirt", module + "internal/host", module + "internal/migration", module + "internal/lab", module + "provider", module + "ansible_module"}, "a record is bytes, and knows nothing above it"},
 		{"./host/...", []string{"github.com/hashicorp/terraform-plugin", module + "internal/migration", module + "internal/lab", module + "provider", module + "ansible_module"}, "a host knows nothing above it"},
 		{"../provider/...", []string{module + "internal/lab", module + "internal/mistakes", module + "ansible_module"}, "no lab in a shipped binary, and the faces do not know each other"},
 		{"../ansible_module", []string{module + "internal/lab", module + "internal/mistakes", module + "provider", "github.com/hashicorp/terraform-plugin"}, "no lab in a shipped binary, and the faces do not know each other"},

@@ -55,18 +55,26 @@ func (h *Host) Destroy(ctx context.Context, uuid string) error {
 	})
 }
 
-// Undefine removes the domain's definition. Its NVRAM file stays on the host; a running guest becomes
-// transient.
+// Undefine removes the domain's definition. Its NVRAM file and the state of its TPM stay on the host, since they may be
+// those of the guest where it runs now, on storage that both hosts share. A running guest becomes transient.
 func (h *Host) Undefine(ctx context.Context, uuid string) error {
-	err := tellDomain(ctx, h, "undefine", uuid, jobLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
-		return l.DomainUndefineFlags(d, libvirt.DomainUndefineKeepNvram)
-	})
-	if Code(err) != CodeInvalidArgument || h.target.driver == "qemu" {
-		return err
+	attempts := []libvirt.DomainUndefineFlagsValues{
+		libvirt.DomainUndefineKeepNvram | libvirt.DomainUndefineKeepTpm,
+		libvirt.DomainUndefineKeepNvram, // libvirt before 8.9 keeps no TPM
 	}
-	return tellDomain(ctx, h, "undefine", uuid, jobLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
-		return l.DomainUndefineFlags(d, 0)
-	})
+	if h.target.driver != "qemu" {
+		attempts = append(attempts, 0) // the test driver knows neither
+	}
+	var err error
+	for _, flags := range attempts {
+		err = tellDomain(ctx, h, "undefine", uuid, jobLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
+			return l.DomainUndefineFlags(d, flags)
+		})
+		if Code(err) != CodeInvalidArgument {
+			return err
+		}
+	}
+	return err
 }
 
 // CreatePaused makes a domain without a definition, and does not let it run.

@@ -47,6 +47,7 @@ const (
 	CodeAborted            uint32 = 78
 	CodeAuthCancelled      uint32 = 79
 	CodeAuthUnavailable    uint32 = 94
+	CodeNoDomainMetadata   uint32 = 80
 	CodeMigrateUnsafe      uint32 = 81
 	CodeUnsupported        uint32 = 84
 	CodeAccessDenied       uint32 = 88

@@ -25,6 +25,11 @@ type Host struct {
 	sessions map[*Session]struct{}
 	files    map[*Files]struct{}
 	cpus     int
+	// boot is the host's boot id, as read when of was the control connection.
+	boot struct {
+		id string
+		of *rpc
+	}
 }
 
 // After a failed attempt to dial, calls fail with its error for this long instead of trying again each.

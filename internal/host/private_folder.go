@@ -25,11 +25,13 @@ func (h *Host) PrivateFolder(ctx context.Context, dir string, owner, group int) 
 	if err != nil {
 		return nil, &Error{Host: h.cfg.Name, Call: what, Err: err}
 	}
+	return h.definedFolder(ctx, what, pool, dir, &libvirtxml.StoragePoolTargetPermissions{Owner: strconv.Itoa(owner), Group: strconv.Itoa(group), Mode: "0700"})
+}
+
+// definedFolder makes a directory as the target of a pool that is defined and not started.
+func (h *Host) definedFolder(ctx context.Context, what, pool, dir string, mode *libvirtxml.StoragePoolTargetPermissions) (*PrivateFolder, error) {
 	f := &PrivateFolder{host: h, pool: pool, dir: dir}
-	text, err := (&libvirtxml.StoragePool{Type: "dir", Name: f.pool, Target: &libvirtxml.StoragePoolTarget{
-		Path:        f.dir,
-		Permissions: &libvirtxml.StoragePoolTargetPermissions{Owner: strconv.Itoa(owner), Group: strconv.Itoa(group), Mode: "0700"},
-	}}).Marshal()
+	text, err := (&libvirtxml.StoragePool{Type: "dir", Name: f.pool, Target: &libvirtxml.StoragePoolTarget{Path: f.dir, Permissions: mode}}).Marshal()
 	if err != nil {
 		return nil, &Error{Host: h.cfg.Name, Call: what, Err: err}
 	}

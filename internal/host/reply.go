@@ -25,6 +25,7 @@ var leading = map[uint32]struct{ offset, element int }{
 	99:           {0, 1},  // volume XML
 	227:          {0, 12}, // host CPU counters
 	228:          {0, 12}, // host memory
+	265:          {0, 1},  // metadata
 	273:          {0, 24}, // domains
 	281:          {0, 20}, // pools
 	298:          {4, 12}, // job statistics, after the type

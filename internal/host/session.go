@@ -17,6 +17,8 @@ type Session struct {
 	mu     sync.Mutex
 	events chan Event
 	ended  bool
+	// missed: an event had to go before it was read.
+	missed bool
 	lost   chan struct{}
 }
 
@@ -94,7 +96,15 @@ func (s *Session) push(l happening, at time.Time) {
 		}
 		select {
 		case <-s.events:
+			s.missed = true
 		default:
 		}
 	}
+}
+
+// Whole says that the session has not ended, and that no event has gone unread: what did not come did not happen.
+func (s *Session) Whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended && !s.missed
 }
