@@ -31,7 +31,7 @@ var advices = []struct {
 const earlierJob = "another migration job is already running"
 
 // stuckDaemon is about a lock that the call of a migration holds for good.
-const stuckDaemon = "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 may have when it drove a migration (peer_to_peer) that broke in its switchover: run the same again, which ends it where QEMU is what it waits for; if that does not help, restart libvirtd there, which leaves guests alone, and run it once more"
+const stuckDaemon = "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 may have when it drove a migration (peer_to_peer) that broke in its switchover: run the same again, which ends it where QEMU is what it waits for; restart libvirtd there only if the guest certainly runs nowhere else, since it may resume the guest by itself when it comes back"
 
 // advice says what to do about a failed attempt, "" when there is nothing better than to read it.
 func advice(err error) string {

@@ -12,12 +12,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // A canary is a guest of our own, of no disks and little memory, that never runs: it is made on the source, moved as
 // the guest would be, and destroyed. Nothing else can tell before a move whether the hosts' ports are open to one
 // another, and whether each takes the other's certificate, or login. libvirt does not migrate a domain that would
-// end with its connection, so that the guest's entry in the journal has the canary until it is gone.
+// end with its connection, so that the canary carries a record by which any later run knows it, and destroys it.
 
 const (
 	canaryPrefix = "virtmigrate-canary-"
@@ -25,6 +26,8 @@ const (
 	// canaryLimit bounds its move, and is what a way takes on which nothing is answered; canaryEnd its destruction.
 	canaryLimit = 45 * time.Second
 	canaryEnd   = 30 * time.Second
+	// canaryKept is for how long a canary may still be in use; the clocks of two controllers may differ by some of it.
+	canaryKept = 10 * time.Minute
 )
 
 func wayToBeConfirmed(p *Plan, _ Options, fa facts, _ blocker) string {
@@ -47,16 +50,11 @@ func (r *run) sendCanary(ctx context.Context, o Options, results []CheckResult, 
 	if err != nil {
 		return err
 	}
-	r.entry.Canary = id.String()
-	if err := r.remember(); err != nil {
-		r.log.Warn("should this process be killed, a later one cannot take the canary away", "canary", name, "error", err)
-	}
 	gone := func() error {
 		if err := r.fleet.destroyCanary(context.WithoutCancel(ctx), id.String(), r.plan.From, r.plan.To); err != nil {
 			return fmt.Errorf("guest %s, by which the way was tried, is left, and the next run destroys it: %w", name, err)
 		}
-		r.entry.Canary = ""
-		return r.page.finish(r.entry)
+		return nil
 	}
 	if err := r.source.CreatePaused(ctx, description); err != nil {
 		if host.Code(err) == 0 {
@@ -125,6 +123,13 @@ func describeCanary(name, id string, guest host.Domain) (string, error) {
 	}
 	text(domain, "name", name)
 	text(domain, "uuid", id)
+	record, err := journal.Canary{Controller: controllerName(), Since: time.Now()}.Encode()
+	if err != nil {
+		return "", err
+	}
+	if err := journal.Embed(domain, record, journal.CanaryNamespace); err != nil {
+		return "", err
+	}
 	text(domain, "memory", fmt.Sprint(canaryMiB)).CreateAttr("unit", "MiB")
 	text(domain, "vcpu", "1")
 	kind := text(domain.CreateElement("os"), "type", "hvm")
@@ -175,9 +180,67 @@ func (f *Fleet) destroyCanary(ctx context.Context, id string, hosts ...string) e
 		case !strings.HasPrefix(found.Name, canaryPrefix): // whatever a file of ours says, this is somebody's
 			return fmt.Errorf("guest %s on %s is no canary", found.Name, key)
 		}
-		if err := d.Destroy(ctx, id); err != nil && !errors.Is(err, host.ErrNoDomain) {
+		if err := endCanary(ctx, d, found); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// endCanary destroys a canary, and removes the stub that awaited it.
+func endCanary(ctx context.Context, d daemon, id host.DomainID) error {
+	if id.Active() {
+		if err := d.Destroy(ctx, id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
+			return err
+		}
+	}
+	if err := d.Undefine(ctx, id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) && host.Code(err) != host.CodeOperationInvalid {
+		return err // that one: a transient domain that is not gone yet
+	}
+	return nil
+}
+
+// sweepCanaries takes away the canaries that controllers left which did not come to their end. What cannot be taken away
+// is left to the next run: it uses little, and never runs.
+func (f *Fleet) sweepCanaries(ctx context.Context, inv *inventory) {
+	for key, domains := range inv.domains {
+		for _, id := range domains {
+			if !strings.HasPrefix(id.Name, canaryPrefix) {
+				continue
+			}
+			d, _, err := f.members[key].reach(ctx, true)
+			if err == nil {
+				err = sweepCanary(ctx, d, id)
+			}
+			if err != nil {
+				f.log.Warn("a guest that tried the way between two hosts is left", "guest", id.Name, "host", key, "error", err)
+			}
+		}
+	}
+}
+
+// sweepCanary ends one canary that is too old to be in use. Of its stub, the token says when it was made.
+func sweepCanary(ctx context.Context, d daemon, id host.DomainID) error {
+	var since time.Time
+	if id.Active() {
+		text, err := d.Metadata(ctx, id.UUID, journal.CanaryNamespace, host.FormLive)
+		if err != nil {
+			return err
+		}
+		c, err := journal.ParseCanary(text)
+		if err != nil {
+			return nil // whatever its name says, this is somebody's
+		}
+		since = c.Since
+	} else {
+		token, err := readMove(ctx, d, id.UUID, host.FormConfig)
+		if err != nil || token == nil || !token.Stub {
+			return err
+		}
+		since = token.Since
+	}
+	if time.Since(since) < canaryKept {
+		return nil
+	}
+	return endCanary(ctx, d, id)
 }

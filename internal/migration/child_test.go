@@ -162,7 +162,9 @@ func startChild(t *testing.T, order childOrder) *child {
 		t.Fatal(err)
 	}
 	c := &child{cmd: exec.Command(os.Args[0]), lines: make(chan string, 256)}
-	c.cmd.Env = append(os.Environ(), childRequest+"="+string(text))
+	// a user and a machine of its own, of which nothing is left for whoever comes next
+	home := t.TempDir()
+	c.cmd.Env = append(os.Environ(), childRequest+"="+string(text), "HOME="+home, "XDG_STATE_HOME="+home, "XDG_RUNTIME_DIR="+home)
 	c.cmd.Stderr = t.Output()
 	// keep standard input open: a child that stands still must not see its end
 	if _, err = c.cmd.StdinPipe(); err != nil {

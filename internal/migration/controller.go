@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // controller drives both ends from here, with libvirt's five calls:
@@ -18,9 +20,8 @@ import (
 //	                           4 finish  (starts the guest)
 //	5 confirm (removes the source's half)
 //
-// Between 3 and 4 no copy runs, so nothing else is done there. After 3 succeeded the source is told
-// "cancelled" only when the destination was read back as not having the guest; when that cannot be
-// read, both halves are left as they are.
+// Between 3 and 4 no copy runs, so nothing else is done there. After 4 was sent the source is told "cancelled" only on
+// proof that the copy never ran; without, both halves are left as they are.
 func (r *run) controller(ctx context.Context) error {
 	steady := context.WithoutCancel(ctx) // once begun, every end has to be tidied up
 	params := r.recipe.params
@@ -32,6 +33,11 @@ func (r *run) controller(ctx context.Context) error {
 	cookie, xml, err := r.src.Begin(ctx, r.id, params, r.recipe.sourceFlags())
 	if err != nil {
 		return fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
+	}
+	// formatted under the job: from now on nobody can begin another one, or change the record
+	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
+		r.confirm(steady, params, nil, true)
+		return err
 	}
 	r.tell.step(StepPrepare)
 	prepare := params
@@ -46,6 +52,7 @@ func (r *run) controller(ctx context.Context) error {
 	}
 
 	r.tell.step(StepPerform)
+	token := r.watchToken(steady)
 	r.performing = time.Now()
 	var performed []byte
 	err, aborted := r.blocking(ctx, true, func() error {
@@ -54,15 +61,25 @@ func (r *run) controller(ctx context.Context) error {
 		r.performed = time.Now()
 		return err
 	})
+	lost := <-token
 	if err != nil {
 		r.abandon(steady, finishParams, performed)
+		if lost != nil {
+			return lost
+		}
 		if aborted != nil {
 			return fmt.Errorf("%w; the migration was aborted", aborted)
 		}
 		return fmt.Errorf("perform: %w", err)
 	}
+	if lost != nil && !r.fetching.Load() { // finish would leave no proof behind
+		r.abandon(steady, finishParams, performed)
+		r.confirm(steady, params, nil, true)
+		return lost
+	}
 	finish, cancel := r.finishContext(steady)
 	defer cancel()
+	r.finishSent = true
 	r.finishing = time.Now()
 	_, finished, err := r.dst.Finish(finish, finishParams, performed, r.recipe.destinationFlags(), false)
 	r.ran = time.Now()
@@ -85,9 +102,34 @@ func (r *run) controller(ctx context.Context) error {
 	if ms, known := clockDelta(finished); known && !r.fetching.Load() {
 		r.clockDelta = &ms
 	}
+	var noted sync.WaitGroup
+	noted.Go(func() { r.noteArrival(steady) })
 	r.confirm(steady, params, finished, false)
+	noted.Wait()
 	return nil
 }
+
+// watchToken reads the token back beside the copy: the destination holds its domain by now. A token that is not ours
+// aborts the copy. The answer always comes.
+func (r *run) watchToken(ctx context.Context) <-chan error {
+	answer := make(chan error, 1)
+	r.listening.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, tokenPatience)
+		defer cancel()
+		err := r.checkToken(ctx)
+		if err != nil {
+			select {
+			case r.giveUp <- err:
+			default: // it is being aborted already
+			}
+		}
+		answer <- err
+	})
+	return answer
+}
+
+// tokenPatience is for the destination to show its token.
+const tokenPatience = 10 * time.Second
 
 // abandon tells the destination that no guest will come. Its QEMU may be gone already, so that every
 // answer is as good as another: what is true is read back later.
@@ -117,7 +159,7 @@ func (r *run) confirm(ctx context.Context, p host.Params, cookie []byte, cancell
 }
 
 // finishFailed settles the worst moment: both halves are paused, and whether the destination's runs is
-// unknown until it is read back.
+// unknown until it is read back. The source is let go on only on proof that the copy never ran: "not there now" is none.
 func (r *run) finishFailed(ctx context.Context, p host.Params, failure error) error {
 	failure = fmt.Errorf("finish on %s: %w", r.plan.To, failure)
 	failed := time.Now()
@@ -125,22 +167,39 @@ func (r *run) finishFailed(ctx context.Context, p host.Params, failure error) er
 	defer cancel()
 	for {
 		state, err := r.destination.State(ctx, r.id.UUID)
+		gone := errors.Is(err, host.ErrNoDomain) || err == nil && state.ShutOff()
+		_, _, resumed := r.moments.read()
 		switch {
-		case errors.Is(err, host.ErrNoDomain), err == nil && state.ShutOff():
-			r.confirm(context.WithoutCancel(ctx), p, nil, true)
-			return failure
 		case err == nil && (state.Running() || state.PausedByUser()):
 			r.log.Warn("finish failed, but the guest runs on the destination", "error", failure)
+			r.noteArrival(ctx)
 			r.confirm(context.WithoutCancel(ctx), p, nil, false)
 			return nil
-		case err == nil && time.Since(failed) > arrivalPatience:
+		case gone && !resumed.IsZero():
+			return r.ranAndEnded(ctx, p, failure)
+		case gone && (r.copyNeverRan() || r.checkToken(ctx) == nil):
+			r.confirm(context.WithoutCancel(ctx), p, nil, true)
+			return failure
+		case gone && time.Since(failed) > arrivalPatience: // the event of its end will not come any more
+			return fmt.Errorf("%w, and nothing proves that the guest did not run there: both halves are left as they are", failure)
+		case !gone && err == nil && time.Since(failed) > arrivalPatience:
 			r.dropArrival(ctx)
 		}
 		r.log.Debug("waiting to learn what became of finish", "state", state, "error", err)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w, and %s does not say what became of the guest: both halves are left as they are", failure, r.plan.To)
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// ranAndEnded is about a guest that was seen to run on the destination, and is off there now. What the source has is old.
+// It goes only where the destination has the guest's definition, so that it can be started there.
+func (r *run) ranAndEnded(ctx context.Context, p host.Params, failure error) error {
+	if there, err := r.destination.Persistent(ctx, r.id.UUID); err == nil && there {
+		r.noteArrival(ctx)
+		r.confirm(context.WithoutCancel(ctx), p, nil, false)
+	}
+	return fmt.Errorf("%w; the guest had been let run there, and ended", failure)
 }

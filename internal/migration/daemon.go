@@ -18,6 +18,12 @@ type daemon interface {
 	Domain(ctx context.Context, uuid string) (host.Domain, error)
 	Persistent(ctx context.Context, uuid string) (bool, error)
 	XML(ctx context.Context, uuid string, inactive bool) (string, error)
+	// Metadata and SetMetadata are for the records of moves, the next three for a mark of the host's running system.
+	Metadata(ctx context.Context, uuid, namespace string, form host.Form) (string, error)
+	SetMetadata(ctx context.Context, uuid, prefix, namespace, text string, forms ...host.Form) error
+	BootMark(ctx context.Context, name string) (string, error)
+	SameBoot(ctx context.Context, mark string) (bool, error)
+	DropBootMark(ctx context.Context, mark string) error
 	Job(ctx context.Context, uuid string) (host.Job, error)
 	CompletedJob(ctx context.Context, uuid string) (host.Job, error)
 	CPU(ctx context.Context) (host.CPUTimes, error)
@@ -44,6 +50,7 @@ type daemon interface {
 	AvailableMemory(ctx context.Context) (uint64, error)
 	FreeHugePages(ctx context.Context) ([]host.HugePages, error)
 	Arriving(ctx context.Context) ([]host.DomainID, error)
+	Moving(ctx context.Context) (leaving, arriving int, err error)
 	Pools(ctx context.Context) ([]host.Pool, error)
 	Volume(ctx context.Context, path string) (host.Volume, error)
 	DiskUsers(ctx context.Context, path string) ([]host.DomainID, error)
@@ -71,6 +78,8 @@ type folder interface {
 type session interface {
 	Events() <-chan host.Event
 	Lost() <-chan struct{}
+	// Whole says that no event was missed so far.
+	Whole() bool
 	Begin(ctx context.Context, dom host.DomainID, p host.Params, f host.Flags) (cookie []byte, xml string, err error)
 	Prepare(ctx context.Context, p host.Params, cookie []byte, f host.Flags) (cookieOut []byte, uri string, err error)
 	Perform(ctx context.Context, dom host.DomainID, p host.Params, cookie []byte, f host.Flags) (cookieOut []byte, err error)

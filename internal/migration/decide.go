@@ -50,8 +50,10 @@ func (p *Plan) complete(o Options, fa facts) {
 		r.flags |= host.FlagUnsafe
 	}
 	r.autostart = fa.guest.Autostart
+	// finish overwrites the token with the guest's definition, which a transient guest gives up again after it arrived
+	r.flags |= host.FlagPersistDest
 	if r.persistent = fa.guest.Persistent; r.persistent {
-		r.flags |= host.FlagPersistDest | host.FlagUndefineSource
+		r.flags |= host.FlagUndefineSource
 	}
 	if r.paused = fa.guest.State.PausedByUser(); r.paused {
 		r.flags |= host.FlagPaused

@@ -60,9 +60,9 @@ func TestDecideChooses(t *testing.T) {
 		"plain on several connections": {
 			options: Options{Transport: TransportPlain, AllowPlain: true, ParallelConnections: 4}, transport: TransportPlain, control: ControlController,
 			flags: host.FlagLive | host.FlagParallel | host.FlagPersistDest | host.FlagUndefineSource},
-		"a transient guest leaves no definition and asks for none": {
+		"a transient guest keeps its source from being undefined": {
 			change: func(fa *facts) { fa.guest.Persistent = false }, transport: TransportTLS, control: ControlController,
-			flags: host.FlagLive | host.FlagTLS | host.FlagParallel},
+			flags: host.FlagLive | host.FlagTLS | host.FlagParallel | host.FlagPersistDest},
 		"a paused guest stays paused": {
 			change: func(fa *facts) { fa.guest.State = userPaused }, transport: TransportTLS, control: ControlController,
 			flags: host.FlagLive | host.FlagTLS | host.FlagParallel | host.FlagPersistDest | host.FlagUndefineSource | host.FlagPaused},

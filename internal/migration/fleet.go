@@ -59,8 +59,9 @@ type Fleet struct {
 	members map[string]*member
 	keys    []string // sorted
 	slots   slots
-	journal journal
-	log     hclog.Logger
+	// legacyDir is where versions that kept a journal on the controller had it; empty for the user's state directory.
+	legacyDir string
+	log       hclog.Logger
 
 	mu        sync.Mutex
 	inventory *inventory

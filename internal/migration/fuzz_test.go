@@ -9,25 +9,20 @@ import (
 	"unicode"
 )
 
-// FuzzJournal: an entry is that of its guest, or is none. Whoever can write there is this user, but a disk that was
-// full, or a later version, leaves anything.
-func FuzzJournal(f *testing.F) {
+// FuzzLegacyEntry: an entry is that of its guest, or is none. Whoever can write there is this user, but a disk that was
+// full leaves anything.
+func FuzzLegacyEntry(f *testing.F) {
 	const uuid = "6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0"
 	f.Add([]byte(`{"uuid":"` + uuid + `","from":"alpha","to":"beta","at":"2999-01-02T03:04:05Z","autostart":true,"made":[{"host":"beta","path":"/i"}],"old":[]}`))
 	f.Add([]byte(`{"uuid":"../` + uuid + `","at":"2999-01-02T03:04:05Z"}`))
 	f.Add([]byte(`{"uuid":"` + uuid + `"`))
 	f.Add([]byte("null"))
-	j := journal{dir: f.TempDir()}
+	file := filepath.Join(f.TempDir(), uuid+".json")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(filepath.Join(j.dir, uuid+".json"), text, 0o600); err != nil {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p, err := j.open(uuid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.close()
-		if e, found := p.read(); found && e.UUID != uuid {
+		if e, found := readLegacy(file, uuid); found && e.UUID != uuid {
 			t.Errorf("took %+v for the entry of %s", e, uuid)
 		}
 	})

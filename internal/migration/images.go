@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // rooms are the folders of one host that a run works in, each opened once.
@@ -55,7 +56,7 @@ func (r *rooms) close(ctx context.Context) error {
 }
 
 // readyImages proves what the plan takes to be shared, and makes the images that libvirt copies into. It
-// comes before libvirt hears of the move. What it made is in the journal before it exists.
+// comes before libvirt hears of the move. What it makes is written down on its host before it exists.
 func (r *run) readyImages(ctx context.Context) (err error) {
 	work := r.recipe.disks
 	if len(work.prove)+len(work.find)+len(work.copied) == 0 {
@@ -120,12 +121,12 @@ func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) erro
 	if err := r.makeRoom(ctx, room, d, from, to); err != nil {
 		return err
 	}
-	if err := r.noteImage(image{r.plan.To, d.Path}); err != nil {
+	if err := r.noteFile(ctx, r.plan.To, d.Path, journal.Made); err != nil {
 		return err
 	}
 	err = room.Create(ctx, wanted)
 	if errors.Is(err, host.ErrVolumeExists) { // somebody else's, made in this very moment
-		return errors.Join(fail(err), r.forgetImage(image{r.plan.To, d.Path}))
+		return errors.Join(fail(err), r.forgetFile(ctx, r.plan.To, d.Path))
 	}
 	if err != nil {
 		return fail(err)
@@ -174,66 +175,4 @@ func domainNames(list []host.DomainID) string {
 		names = append(names, d.Name)
 	}
 	return strings.Join(names, ", ")
-}
-
-// noteImage remembers an image that is about to be made.
-func (r *run) noteImage(img image) error {
-	r.entry.Made = append(r.entry.Made, img)
-	return r.remember()
-}
-
-// forgetImage takes back that an image was made.
-func (r *run) forgetImage(img image) error {
-	r.entry.Made = slices.DeleteFunc(r.entry.Made, func(i image) bool { return i == img })
-	return r.remember()
-}
-
-// remember writes the run's entry of the journal. Without a journal the run goes on: only a crash would
-// miss it.
-func (r *run) remember() error {
-	if r.page == nil {
-		return nil
-	}
-	if err := r.page.write(r.entry); err != nil {
-		return fmt.Errorf("note on this machine what the move is about: %w", err)
-	}
-	return nil
-}
-
-// dropMade deletes the images that were made for a guest that did not move. What cannot be deleted stays
-// in the journal, and is named.
-func (r *run) dropMade(ctx context.Context) (left []string) {
-	for _, img := range slices.Clone(r.entry.Made) {
-		d := r.destination
-		if img.Host == r.plan.From {
-			d = r.source
-		}
-		if _, err := deleteImage(ctx, d, img.Path); err != nil {
-			left = append(left, fmt.Sprintf("%s on %s (%v)", img.Path, img.Host, err))
-			continue
-		}
-		r.entry.Made = slices.DeleteFunc(r.entry.Made, func(i image) bool { return i == img })
-	}
-	return left
-}
-
-// dropOld deletes the source's images of a guest that has moved and uses their copies.
-func (r *run) dropOld(ctx context.Context) {
-	for _, img := range slices.Clone(r.entry.Old) {
-		stays := func(why string) {
-			r.warnings = append(r.warnings, fmt.Sprintf("the image %s stays on %s: %s", img.Path, img.Host, why))
-		}
-		users, err := r.source.DiskUsers(ctx, img.Path)
-		switch {
-		case err != nil:
-			stays(err.Error())
-		case len(users) > 0:
-			stays("a domain there uses it: " + domainNames(users))
-		default:
-			if _, err := deleteImage(ctx, r.source, img.Path); err != nil {
-				stays(err.Error())
-			}
-		}
-	}
-	r.entry.Old = nil
 }

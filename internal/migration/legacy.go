@@ -2,12 +2,17 @@ package migration
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
@@ -15,30 +20,83 @@ import (
 // probePrefix begins the names of the files by which shared storage is proved.
 const probePrefix = "virtmigrate-probe-"
 
-// openPage takes the guest's entry of the journal for as long as one Migrate lasts. A nil page comes with
-// the reason why there is none.
-func (f *Fleet) openPage(uuid string) (*page, error) {
-	p, err := f.journal.open(uuid)
-	switch {
-	case errors.Is(err, errHeld):
-		return nil, err
-	case err != nil:
-		f.log.Warn("cannot note on this machine what the move is about; should this process be killed, a later one cannot tidy up after it", "error", err)
-		return nil, err
-	}
-	return p, nil
+// legacyKept is for how long an entry is believed: after that the user has had the time to choose anew.
+const legacyKept = 7 * 24 * time.Hour
+
+// legacyEntry is what versions that kept their journal on the controller wrote of a move. It is honoured once.
+type legacyEntry struct {
+	UUID       string        `json:"uuid"`
+	From       string        `json:"from"`
+	To         string        `json:"to"`
+	At         time.Time     `json:"at"`
+	Autostart  bool          `json:"autostart"`
+	Definition bool          `json:"definition"`
+	Made       []legacyImage `json:"made"`
+	Old        []legacyImage `json:"old"`
+	Canary     string        `json:"canary,omitempty"`
 }
 
-// settleEntry brings to an end what an interrupted run of this machine had begun beside the guest itself: the
-// autostart flag, the images it made, a definition on its way. The guest stands still. It returns what it
-// did; what it could not do is an error, and the entry stays.
-func (f *Fleet) settleEntry(ctx context.Context, v view, p *page) (notes []string, err error) {
-	entry, interrupted := p.read()
-	if !interrupted {
-		return nil, p.erase()
+// legacyImage is a file on a host, by the key of the host.
+type legacyImage struct {
+	Host string `json:"host"`
+	Path string `json:"path"`
+}
+
+// maxLegacy bounds an entry, in bytes.
+const maxLegacy = 1 << 20
+
+// legacyPath is where such a version kept the entry of a guest, "" where this user has no such folder, or where others may
+// write in it.
+func (f *Fleet) legacyPath(uuid string) string {
+	dir := f.legacyDir
+	if dir == "" {
+		base := os.Getenv("XDG_STATE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return ""
+			}
+			base = filepath.Join(home, ".local", "state")
+		}
+		dir = filepath.Join(base, "virtmigrate")
 	}
-	if v.situation != sitSettled && v.situation != sitShutOff {
-		return nil, nil // nothing can be judged while it moves
+	if err := mustBePrivate(dir); err != nil {
+		return ""
+	}
+	return filepath.Join(dir, uuid+".json")
+}
+
+// readLegacy reads a guest's entry, if there is one to be believed.
+func readLegacy(file, uuid string) (legacyEntry, bool) {
+	in, err := os.Open(file)
+	if err != nil {
+		return legacyEntry{}, false
+	}
+	defer in.Close()
+	var e legacyEntry
+	if err := json.NewDecoder(io.LimitReader(in, maxLegacy)).Decode(&e); err != nil || e.UUID != uuid || time.Since(e.At) > legacyKept {
+		return legacyEntry{}, false
+	}
+	return e, true
+}
+
+// settleLegacy does once what an entry of an earlier version asks for, and forgets it. The guest stands still. What it
+// could not do is an error, and the entry stays.
+func (f *Fleet) settleLegacy(ctx context.Context, v view) (notes []string, err error) {
+	file := f.legacyPath(v.id.UUID)
+	if file == "" {
+		return nil, nil
+	}
+	forget := func() error {
+		_ = os.Remove(file + ".lock") // of the same versions
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	entry, interrupted := readLegacy(file, v.id.UUID)
+	if !interrupted {
+		return nil, forget()
 	}
 	fail := func(err error, hint string) ([]string, error) {
 		words, at := v.where()
@@ -76,12 +134,12 @@ func (f *Fleet) settleEntry(ctx context.Context, v view, p *page) (notes []strin
 		}
 		notes = append(notes, note...)
 	}
-	return notes, p.erase()
+	return notes, forget()
 }
 
 // recoverDefinition ends a move of a definition alone: where both hosts have it, the destination's is the
 // whole of it, and the source's goes.
-func (f *Fleet) recoverDefinition(ctx context.Context, v view, e journalEntry) ([]string, error) {
+func (f *Fleet) recoverDefinition(ctx context.Context, v view, e legacyEntry) ([]string, error) {
 	has := func(key string) bool {
 		return slices.ContainsFunc(v.definitions, func(s sighting) bool { return s.is(key) && s.persistent })
 	}
@@ -99,7 +157,7 @@ func (f *Fleet) recoverDefinition(ctx context.Context, v view, e journalEntry) (
 }
 
 // recoverAutostart gives the guest the flag that libvirt dropped with the source's definition.
-func (f *Fleet) recoverAutostart(ctx context.Context, v view, e journalEntry) ([]string, error) {
+func (f *Fleet) recoverAutostart(ctx context.Context, v view, e legacyEntry) ([]string, error) {
 	at := v.at
 	if v.situation == sitShutOff {
 		if i := slices.IndexFunc(v.definitions, func(s sighting) bool { return s.is(e.To) }); i >= 0 && e.Definition {
@@ -123,7 +181,7 @@ func (f *Fleet) recoverAutostart(ctx context.Context, v view, e journalEntry) ([
 
 // recoverImage deletes an image that an interrupted move left, unless a domain of its host uses it. One
 // that the guest itself might use, on the host where it is, is never touched, whatever libvirt says.
-func (f *Fleet) recoverImage(ctx context.Context, v view, img image) ([]string, error) {
+func (f *Fleet) recoverImage(ctx context.Context, v view, img legacyImage) ([]string, error) {
 	m, known := f.members[img.Host]
 	if !known {
 		return []string{fmt.Sprintf("an interrupted move may have left %s on %s, which is not among hosts any more", img.Path, img.Host)}, nil
@@ -150,21 +208,4 @@ func (f *Fleet) recoverImage(ctx context.Context, v view, img image) ([]string, 
 		return nil, nil
 	}
 	return []string{fmt.Sprintf("an interrupted move had left %s on %s; it was deleted", img.Path, img.Host)}, nil
-}
-
-// deleteImage deletes an image file; gone says that it was not there any more.
-func deleteImage(ctx context.Context, d daemon, at string) (gone bool, err error) {
-	room, err := d.Folder(ctx, path.Dir(at), false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, room.Close(context.WithoutCancel(ctx))) }()
-	err = room.Delete(ctx, path.Base(at))
-	if errors.Is(err, host.ErrNoVolume) {
-		return true, nil
-	}
-	return false, err
 }

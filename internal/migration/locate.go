@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // Location is where a guest was found.
@@ -36,6 +37,8 @@ type view struct {
 	inv *inventory
 	// silent are the hosts that did not answer, to the survey or to a question about this guest.
 	silent map[string]error
+	// found is what every host that has something of the guest said.
+	found []sighting
 }
 
 // Locate asks every host where the guest is. It changes nothing. Answers of one refresh are shared
@@ -53,6 +56,11 @@ func (f *Fleet) Locate(ctx context.Context, guest GuestRef) (Location, error) {
 
 // locate finds the guest and judges what its hosts say of it. fresh uses no earlier answer.
 func (f *Fleet) locate(ctx context.Context, guest GuestRef, fresh bool) (view, error) {
+	return f.locateKnowing(ctx, guest, fresh, "")
+}
+
+// locateKnowing is locate by a process that knows of one attempt that its copy was never let run.
+func (f *Fleet) locateKnowing(ctx context.Context, guest GuestRef, fresh bool, neverRan string) (view, error) {
 	guest, err := guest.normal()
 	if err != nil {
 		return view{}, &Error{Phase: PhaseRequest, Guest: guest.String(), Err: err}
@@ -74,7 +82,7 @@ func (f *Fleet) locate(ctx context.Context, guest GuestRef, fresh bool) (view, e
 	case err != nil:
 		return fail(err, "")
 	}
-	v, err := f.look(ctx, id, inv)
+	v, err := f.look(ctx, id, inv, neverRan)
 	if err != nil {
 		return fail(err, "")
 	}
@@ -82,7 +90,7 @@ func (f *Fleet) locate(ctx context.Context, guest GuestRef, fresh bool) (view, e
 }
 
 // look asks each host that listed the guest for its state and job.
-func (f *Fleet) look(ctx context.Context, id host.DomainID, inv *inventory) (view, error) {
+func (f *Fleet) look(ctx context.Context, id host.DomainID, inv *inventory, neverRan string) (view, error) {
 	v := view{id: id, inv: inv, silent: maps.Clone(inv.silent)}
 	var found []sighting
 	var mu sync.Mutex
@@ -107,19 +115,33 @@ func (f *Fleet) look(ctx context.Context, id host.DomainID, inv *inventory) (vie
 	}
 	wg.Wait()
 	slices.SortFunc(found, func(a, b sighting) int { return strings.Compare(a.host(), b.host()) })
-	v.standing = judge(found, slices.Sorted(maps.Keys(v.silent)))
+	v.found = found
+	e := evidence{sightings: found, silent: slices.Sorted(maps.Keys(v.silent)), answered: map[journal.Daemon]string{}, neverRan: neverRan}
+	for id, keys := range inv.groups {
+		e.answered[id.daemon()] = keys[0]
+	}
+	v.standing = judge(e)
 	return v, ctx.Err()
 }
 
-// sight asks one host about one guest.
+// sight asks one host about one guest. The job is asked before the state: until a job ends, states only go on towards
+// running, so that a state without a job is no older than the end of the job. The records come last.
 func (f *Fleet) sight(ctx context.Context, key, uuid string) (sighting, error) {
 	s := sighting{keys: []string{key}}
-	d, _, err := f.members[key].reach(ctx, true)
+	d, facts, err := f.members[key].reach(ctx, true)
 	if err != nil {
 		return s, err
 	}
+	s.self = journal.Daemon{UUID: facts.UUID, Hostname: facts.Hostname}
 	if s.id, err = d.Lookup(ctx, uuid); err != nil {
 		return s, err
+	}
+	if s.id.Active() {
+		job, err := d.Job(ctx, uuid)
+		if err != nil && host.Code(err) != host.CodeOperationInvalid { // that one: it stopped between two questions
+			return s, err
+		}
+		s.job = job.Kind
 	}
 	if s.state, err = d.State(ctx, uuid); err != nil {
 		return s, err
@@ -127,15 +149,7 @@ func (f *Fleet) sight(ctx context.Context, key, uuid string) (sighting, error) {
 	if s.persistent, err = d.Persistent(ctx, uuid); err != nil {
 		return s, err
 	}
-	if !s.id.Active() {
-		return s, nil
-	}
-	job, err := d.Job(ctx, uuid)
-	if host.Code(err) == host.CodeOperationInvalid { // it stopped between two questions
-		return s, nil
-	}
-	s.job = job.Kind
-	return s, err
+	return s, s.readRecords(ctx, d)
 }
 
 // location turns a judgement into the answer for a face.
@@ -145,8 +159,8 @@ func (v view) location() (Location, error) {
 	case sitPerson:
 		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, GuestAt: v.words, Err: ErrNeedsPerson, Hint: v.hint()}
 	case sitNowhere:
-		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, Err: ErrNotFound}
-	case sitMoving, sitLeftover, sitStopped:
+		return loc, &Error{Phase: PhaseLocate, Guest: v.id.Name, Err: ErrNotFound, Hint: v.stubHint()}
+	case sitMoving, sitLeftover, sitStopped, sitEnded:
 		loc.Interrupted = v.words
 	}
 	if v.at == nil { // moving, and only its arriving half is on a host of ours
@@ -166,7 +180,21 @@ func (v view) hint() string {
 	if v.postCopy {
 		return "destroy neither half: each has a part of the guest's memory; the page on failed migrations says how to go on"
 	}
+	for _, s := range v.found {
+		if s.part() == partHalf && s.isSource() && !s.incoming() {
+			return fmt.Sprintf("look whether it ran anywhere after it left %s (virsh list --all and its log in /var/log/libvirt/qemu, on every host): if it did, virsh destroy %s on %s; only if it certainly did not, virsh resume %s there",
+				s.host(), v.id.UUID, s.host(), v.id.UUID)
+		}
+	}
 	return personHint
+}
+
+// stubHint says what to do about a token whose guest is nowhere.
+func (v view) stubHint() string {
+	if len(v.stubs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has an empty definition of that name, which an interrupted move left: virsh undefine %s removes it", v.stubs[0].host(), v.id.UUID)
 }
 
 const personHint = "compare both hosts with virsh list --all and domstate --reason, keep the copy that has the truth and destroy the other"

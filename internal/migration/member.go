@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // silenceKept is for how long a host that did not answer is taken to be still silent, so that a refresh
@@ -71,6 +72,9 @@ func (m *member) close() error {
 
 // identity tells one daemon from another, whatever keys and URIs lead to it.
 type identity struct{ uuid, hostname string }
+
+// daemon is the identity as a record has it.
+func (i identity) daemon() journal.Daemon { return journal.Daemon{UUID: i.uuid, Hostname: i.hostname} }
 
 // sameDaemons groups reached members by daemon. It refuses one UUID under two host names: libvirt takes
 // such hosts for one and the same and refuses to migrate between them.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // decideOffline plans the move of a guest that is shut off. The definition is carried and nothing that lies
@@ -44,9 +45,9 @@ func decideOffline(p *Plan, fa facts, block blocker) {
 // moveDefinition moves a guest that is shut off: its definition goes over, and nothing else. libvirt's own
 // offline migration is not used: until its last call the destination holds a domain that is neither running
 // nor defined, which cannot be undefined and is forgotten with the daemon (seen with libvirt 9.0). So the
-// definition is first made there, read back, and only then removed here. For a moment both hosts have it; a
-// run after a crash finds that in the journal, and ends it. Its autostart flag follows last, so that two
-// hosts that boot in that moment do not both start it.
+// definition is first made there, read back, and only then removed here. For a moment both hosts have it, with the
+// record of the move in both, by which any later run ends it. Its autostart flag follows last, so that two hosts that
+// boot in that moment do not both start it.
 func (r *run) moveDefinition(ctx context.Context) (view, *Result, error) {
 	r.log.Info("moving the definition of a guest that is shut off")
 	attempt := r.carryDefinition(ctx)
@@ -60,9 +61,16 @@ func (r *run) moveDefinition(ctx context.Context) (view, *Result, error) {
 func (r *run) carryDefinition(ctx context.Context) error {
 	r.tell.step(StepBegin)
 	r.began = time.Now()
+	if err := writeMove(ctx, r.source, r.id.UUID, r.record, host.FormConfig); err != nil {
+		return fmt.Errorf("write the record of the move on %s: %w", r.plan.From, cause(ctx, err))
+	}
+	r.announced = true
 	xml, err := r.source.XML(ctx, r.id.UUID, true)
 	if err != nil {
 		return fmt.Errorf("read the definition on %s: %w", r.plan.From, cause(ctx, err))
+	}
+	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
+		return err
 	}
 	r.tell.step(StepPrepare)
 	if err := r.destination.Define(ctx, xml); err != nil {
@@ -116,6 +124,9 @@ func (r *run) withdraw(ctx context.Context) error {
 		return fmt.Errorf("take the definition back from %s: %w", r.plan.To, err)
 	case now.Active():
 		return fmt.Errorf("somebody has started the guest on %s", r.plan.To)
+	}
+	if there, err := readMove(ctx, r.destination, r.id.UUID, host.FormConfig); err != nil || there == nil || there.Attempt != r.record.Attempt {
+		return fmt.Errorf("the definition on %s is not the one of this move any more (%v), and stays", r.plan.To, err)
 	}
 	if err := r.destination.Undefine(ctx, r.id.UUID); err != nil && !errors.Is(err, host.ErrNoDomain) {
 		return fmt.Errorf("take the definition back from %s: %w", r.plan.To, err)

@@ -86,23 +86,31 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, o Options, results [
 	fail := func(err error) error {
 		return &Error{Phase: PhaseRun, Guest: v.id.Name, GuestAt: words, Host: at, Err: cause(ctx, err)}
 	}
-	page, err := f.openPage(v.id.UUID)
+	release, err := f.slots.hold(v.id.UUID)
 	if errors.Is(err, errHeld) {
 		return fail(fmt.Errorf("%w: %w", ErrBusy, err))
 	}
-	defer page.close()
+	if err == nil {
+		defer release()
+	}
+	f.sweepCanaries(ctx, v.inv)
 	tell, err := newTeller(Request{})
 	if err != nil {
 		return fail(err)
 	}
-	r := &run{fleet: f, id: v.id, plan: p, recipe: p.recipe, tell: tell, page: page, log: f.log.With("guest", v.id.Name, "from", p.From, "to", p.To)}
-	if r.source, _, err = f.members[p.From].reach(ctx, true); err != nil {
+	r := &run{fleet: f, id: v.id, plan: p, recipe: p.recipe, tell: tell, files: map[string]*filesRecord{}, log: f.log.With("guest", v.id.Name, "from", p.From, "to", p.To)}
+	var from, to host.Facts
+	if r.source, from, err = f.members[p.From].reach(ctx, true); err != nil {
 		return fail(err)
 	}
-	if r.destination, _, err = f.members[p.To].reach(ctx, true); err != nil {
+	if r.destination, to, err = f.members[p.To].reach(ctx, true); err != nil {
 		return fail(err)
 	}
-	r.entry = journalEntry{UUID: r.id.UUID, From: p.From, To: p.To}
+	if r.guest, err = r.source.Domain(ctx, v.id.UUID); err != nil {
+		return fail(err)
+	}
+	r.replaces = slices.ContainsFunc(v.definitions, func(s sighting) bool { return s.is(p.To) })
+	r.record = r.newRecord(from, to)
 	becomes := func(id string, seen string, err error) {
 		i := slices.IndexFunc(results, func(c CheckResult) bool { return c.ID == id })
 		row := checks[slices.IndexFunc(checks, func(c Check) bool { return c.ID == id })]
@@ -112,11 +120,8 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, o Options, results [
 		}
 		results[i] = row.result([]Finding{{Text: err.Error(), Hint: advice(err)}}, nil, nil, "")
 	}
-	_, interrupted := page.read() // its entry is still needed then
-	if !interrupted {
-		if err := r.proveDisks(ctx, becomes); err != nil {
-			return fail(err)
-		}
+	if err := r.proveDisks(ctx, becomes); err != nil {
+		return fail(err)
 	}
 	if p.recipe.offline {
 		return nil
@@ -124,7 +129,7 @@ func (f *Fleet) dryRun(ctx context.Context, v view, p Plan, o Options, results [
 	if err := r.rehearse(ctx, becomes); err != nil {
 		return fail(err)
 	}
-	if interrupted || len(Preflight{Checks: results}.Blockers()) > 0 {
+	if len(Preflight{Checks: results}.Blockers()) > 0 {
 		return nil
 	}
 	if err := r.sendCanary(ctx, o, results, becomes); err != nil {
@@ -140,7 +145,7 @@ func (r *run) proveDisks(ctx context.Context, becomes func(id, seen string, err 
 	}
 	r.recipe.disks.copied = nil
 	err := r.readyImages(ctx)
-	if left := r.dropMade(context.WithoutCancel(ctx)); len(left) > 0 {
+	if left := r.dropMade(context.WithoutCancel(ctx), true); len(left) > 0 {
 		return errors.Join(err, fmt.Errorf("a file by which shared storage was to be proved is left, and the next run deletes it: %v", left))
 	}
 	if ctx.Err() != nil {
@@ -161,6 +166,14 @@ func (r *run) rehearse(ctx context.Context, becomes func(id, seen string, err er
 		return err
 	}
 	defer r.dst.Close()
+	steady := context.WithoutCancel(ctx)
+	if r.mayPrepare() {
+		// libvirt 9.0 deletes the state of a TPM with a failed incoming domain that has no definition
+		defer func() { err = errors.Join(err, r.retract(steady, true)) }()
+		if err := r.announce(ctx); err != nil {
+			return err
+		}
+	}
 	// a tunnel is made by the two daemons, which nothing but a move can try
 	source, destination := r.recipe.sourceFlags()&^host.FlagTunnelled, r.recipe.destinationFlags()
 	params := r.recipe.params
@@ -175,7 +188,6 @@ func (r *run) rehearse(ctx context.Context, becomes func(id, seen string, err er
 		return err
 	}
 	becomes("begin", "they find nothing that they cannot migrate", nil)
-	steady := context.WithoutCancel(ctx)
 	defer r.confirm(steady, params, nil, true)
 	if !r.mayPrepare() {
 		return nil

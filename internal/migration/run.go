@@ -1,7 +1,6 @@
 package migration
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // run is one attempt to move one guest. The goroutine that calls do owns it and its outcome; the
@@ -27,9 +27,17 @@ type run struct {
 	formerDowntime time.Duration
 	tell           *teller
 	log            hclog.Logger
-	// page is the guest's entry of the journal, nil when there is none; entry what stands there.
-	page  *page
-	entry journalEntry
+	// guest is what was found of it before the attempt. replaces: the destination has a definition of it already.
+	guest    host.Domain
+	replaces bool
+	// record is what the hosts keep of this attempt, announced says that it may be there; files is the same of files, by
+	// key of host.
+	record    journal.Move
+	announced bool
+	files     map[string]*filesRecord
+	// finishSent: the destination was, or may have been, told to let the guest run. neverRan: it is proved that it did
+	// not do so.
+	finishSent, neverRan bool
 
 	source, destination daemon
 	src, dst            session
@@ -87,21 +95,20 @@ const (
 
 // do moves the guest, and returns what both hosts say afterwards together with the figures.
 func (r *run) do(ctx context.Context) (view, *Result, error) {
-	if err := r.connect(ctx); err != nil {
-		r.relays.end(ctx, false)
-		r.closeSessions()
-		if r.src != nil {
-			r.undo(context.WithoutCancel(ctx))
-		}
-		return view{}, nil, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err),
-			Hint: "nothing was changed; try again when both hosts answer"}
+	err := r.connect(ctx)
+	hint := "nothing was changed; try again when both hosts answer"
+	if err == nil {
+		hint = ""
+		err = r.readyImages(ctx)
 	}
-	if err := r.readyImages(ctx); err != nil {
+	if err != nil {
 		r.relays.end(ctx, false)
 		r.closeSessions()
-		e := &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err)}
-		e.Hint = strings.Join(r.undo(context.WithoutCancel(ctx)), "; ")
-		return view{}, nil, e
+		r.neverRan = true
+		if left := r.undo(context.WithoutCancel(ctx)); len(left) > 0 {
+			hint = strings.Join(left, "; ")
+		}
+		return view{}, nil, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: r.plan.From, GuestAt: "untouched on " + r.plan.From, Err: cause(ctx, err), Hint: hint}
 	}
 	if r.recipe.offline {
 		return r.moveDefinition(ctx)
@@ -134,6 +141,7 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 		r.readCompleted(context.WithoutCancel(ctx))
 	}
 	attempt = r.relays.explain(attempt)
+	r.neverRan = r.copyNeverRan()
 	// under peer_to_peer daemons that cannot be heard may be going on, and then their way must, too
 	fig.relay = r.relays.end(ctx, r.plan.Control == ControlPeerToPeer && r.sourceLost)
 	r.closeSessions()
@@ -147,30 +155,29 @@ func (r *run) do(ctx context.Context) (view, *Result, error) {
 	return after, r.result(fig), nil
 }
 
-// connect notes in the journal what is begun, opens the sessions and prepares the source's limit of downtime.
+// connect reaches both hosts, announces the attempt there, opens the sessions and prepares the source's limit of downtime.
 func (r *run) connect(ctx context.Context) (err error) {
-	if r.source, _, err = r.fleet.members[r.plan.From].reach(ctx, true); err != nil {
+	var from, to host.Facts
+	if r.source, from, err = r.fleet.members[r.plan.From].reach(ctx, true); err != nil {
 		return err
 	}
-	if r.destination, _, err = r.fleet.members[r.plan.To].reach(ctx, true); err != nil {
+	if r.destination, to, err = r.fleet.members[r.plan.To].reach(ctx, true); err != nil {
 		return err
 	}
-	r.entry = journalEntry{UUID: r.id.UUID, From: r.plan.From, To: r.plan.To, Autostart: r.recipe.autostart, Definition: r.recipe.offline}
+	r.record, r.files = r.newRecord(from, to), map[string]*filesRecord{}
+	if r.recipe.offline {
+		return nil // its definition carries the record
+	}
 	for _, d := range r.recipe.disks.copied {
 		if r.recipe.disks.deleteOld && d.file() {
-			r.entry.Old = append(r.entry.Old, image{r.plan.From, d.Path})
+			if err := r.noteFile(ctx, r.plan.From, d.Path, journal.Old); err != nil {
+				return err
+			}
 		}
-	}
-	if !r.entry.empty() {
-		if err := r.remember(); err != nil {
-			r.log.Warn("should this process be killed, a later one cannot tidy up after it", "error", err)
-		}
-	}
-	if r.recipe.offline {
-		return nil
 	}
 	// none of these needs another, and each costs a handshake or more
 	var ways errgroup.Group
+	ways.Go(func() error { return r.announce(ctx) })
 	ways.Go(func() (err error) {
 		r.src, err = r.source.Session(ctx)
 		return err
@@ -283,115 +290,4 @@ func (r *run) blocking(ctx context.Context, destinationMatters bool, call func()
 		}
 		last = time.Now()
 	}
-}
-
-// verify asks both hosts for the truth, whatever the calls returned, and brings a broken attempt to a
-// good end as a later run would.
-func (r *run) verify(ctx context.Context, attempt error) (view, error) {
-	r.tell.step(StepVerify)
-	if r.plan.Control != ControlPeerToPeer || !r.sourceLost || ctx.Err() != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
-		defer cancel()
-	} // else the daemons go on without us, and the request's own time bounds the wait
-	v, err := r.fleet.locate(ctx, GuestRef{UUID: r.id.UUID}, true)
-	var notes []string
-	if err == nil {
-		v, notes, err = r.fleet.settle(ctx, v, r.plan.To)
-	}
-	if err != nil {
-		return v, r.unsettled(v, attempt, err)
-	}
-	moved := r.arrived(v)
-	switch {
-	case moved && attempt != nil:
-		r.warnings = append(r.warnings, fmt.Sprintf("the guest moved, although the attempt reported: %v", attempt))
-	case !moved:
-		if attempt == nil {
-			attempt = errors.New("libvirt reported success, but the guest is not on the destination")
-		}
-		var left []string
-		if v.situation == sitSettled || v.situation == sitShutOff && len(v.silent) == 0 {
-			left = r.undo(context.WithoutCancel(ctx))
-		}
-		words, at := v.where()
-		hint := cmp.Or(advice(attempt), "nothing of the attempt was left behind, and the same can be run again")
-		if r.unended {
-			hint = fmt.Sprintf("libvirtd on %s has not ended its part of the migration yet; the next run waits for that", r.plan.From)
-		}
-		if len(left) > 0 {
-			hint = strings.Join(left, "; ")
-		}
-		if silence, silent := v.silent[r.plan.To]; silent {
-			hint = r.silentHint(silence)
-		}
-		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: attempt, Hint: hint}
-	}
-	if r.moments.disksFailed() {
-		r.warnings = append(r.warnings, fmt.Sprintf("the guest runs on %s, but QEMU reports I/O errors of its disks there: look at the way from %s to them now (virsh domblkerror, and the guest's own log)", r.plan.To, r.plan.To))
-	}
-	r.warnings = append(r.warnings, notes...)
-	r.handOver(ctx, v)
-	return v, nil
-}
-
-// silentHint is about a destination that does not say what it has of the guest, which goes on on the source.
-func (r *run) silentHint(silence error) string {
-	hint := fmt.Sprintf("%s does not answer (%v), and may have a half of the attempt: run the same again when it does", r.plan.To, silence)
-	if r.plan.Control == ControlPeerToPeer {
-		hint += "; libvirtd there may still carry out what the source's asked of it and start a second copy, should it only have stood still: do not let it go on, restart it, which ends that half"
-	}
-	return hint
-}
-
-// arrived says whether the guest is where it was to go: it alone, or its definition alone.
-func (r *run) arrived(v view) bool {
-	if r.recipe.offline {
-		return v.situation == sitShutOff && len(v.definitions) == 1 && v.at.is(r.plan.To)
-	}
-	return v.situation == sitSettled && v.at.is(r.plan.To)
-}
-
-// undo takes back what was prepared for a guest that did not move. It says what is left all the same.
-func (r *run) undo(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, settlePatience)
-	defer cancel()
-	left := r.dropMade(ctx)
-	for i := range left {
-		left[i] = "the image made for it could not be deleted, the next run tries again: " + left[i]
-	}
-	r.entry = journalEntry{UUID: r.entry.UUID, From: r.entry.From, To: r.entry.To, Made: r.entry.Made}
-	if err := r.page.finish(r.entry); err != nil {
-		r.log.Warn("the journal keeps an old entry", "error", err)
-	}
-	if r.formerDowntime > 0 && r.formerDowntime != r.recipe.pacing.downtime {
-		if err := r.source.SetMaxDowntime(ctx, r.id.UUID, r.formerDowntime); err != nil {
-			r.log.Debug("the downtime limit stays as it was set", "error", err)
-		}
-	}
-	return left
-}
-
-// unsettled is the error when verification itself could not come to an end.
-func (r *run) unsettled(v view, attempt, err error) error {
-	e := &Error{Phase: PhaseVerify, Guest: r.id.Name, GuestAt: "at an unknown place", Hint: "run the same again when both hosts answer: it finds out and goes on from there", Err: err}
-	var known *Error
-	if errors.As(err, &known) {
-		e.GuestAt, e.Host, e.Err = known.GuestAt, known.Host, known.Err
-		if known.Hint != "" {
-			e.Hint = known.Hint
-		}
-	}
-	if v.words != "" && e.GuestAt == "" {
-		e.GuestAt, e.Host = v.where()
-	}
-	if e.GuestAt == "" {
-		e.GuestAt = fmt.Sprintf("where nobody can look just now: it was on %s, on its way to %s", r.plan.From, r.plan.To)
-	}
-	if attempt != nil && errors.Is(e.Err, ErrBusy) {
-		e.Err, e.Hint = fmt.Errorf("%w; the two daemons have not ended it yet", attempt), "run the same again: it waits for the end of it and goes on from there"
-	} else if attempt != nil {
-		e.Err = fmt.Errorf("%w; then, looking for the guest: %w", attempt, e.Err)
-	}
-	return e
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // probePatience is how long a file made on the source may take to be seen on the destination: NFS clients
@@ -93,7 +94,7 @@ func (r *run) probe(ctx context.Context, dir, at string, from, to *rooms) (err e
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	name := fmt.Sprintf("%s%x.img", probePrefix, random)
-	if err := r.noteImage(image{r.plan.From, path.Join(dir, name)}); err != nil {
+	if err := r.noteFile(ctx, r.plan.From, path.Join(dir, name), journal.Probe); err != nil {
 		return err
 	}
 	if err := here.Create(ctx, host.Volume{Name: name, Format: "raw", CapacityBytes: 1 << 20, OwnerUID: -1, OwnerGID: -1}); err != nil {
@@ -106,7 +107,7 @@ func (r *run) probe(ctx context.Context, dir, at string, from, to *rooms) (err e
 			err = errors.Join(err, fmt.Errorf("delete the file %s on %s, by which shared storage was proved: %w", path.Join(dir, name), r.plan.From, gone))
 			return
 		}
-		err = errors.Join(err, r.forgetImage(image{r.plan.From, path.Join(dir, name)}))
+		err = errors.Join(err, r.forgetFile(within, r.plan.From, path.Join(dir, name)))
 	}()
 	for deadline := time.Now().Add(probePatience); ; {
 		switch _, err := there.Volume(ctx, name); {

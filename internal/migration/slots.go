@@ -96,14 +96,64 @@ func (s slots) directory() (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", fmt.Errorf("make the directory of migration slots: %w", err)
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return "", fmt.Errorf("look at the directory of migration slots %s: %w", dir, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Getuid() || st.Mode&0o077 != 0 {
-		return "", fmt.Errorf("%s is not a directory of yours alone: remove it, or set XDG_RUNTIME_DIR to a private directory", dir)
+	if err := mustBePrivate(dir); err != nil {
+		return "", err
 	}
 	return dir, nil
+}
+
+// mustBePrivate refuses a directory that somebody else may have made, or may write in.
+func mustBePrivate(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("look at the directory %s: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Getuid() || st.Mode&0o077 != 0 {
+		return fmt.Errorf("%s is not a directory of yours alone: remove it, or set XDG_RUNTIME_DIR to a private directory", dir)
+	}
+	return nil
+}
+
+// errHeld: another process of this user, or another move of this one, moves the guest.
+var errHeld = errors.New("another process on this machine is moving the guest")
+
+// hold takes the guest into this process' hands for as long as one move lasts. The lock goes with the process.
+func (s slots) hold(uuid string) (release func(), err error) {
+	dir, err := s.directory()
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, uuid+".guest")
+	for {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open the guest's lock: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			_ = f.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, errHeld
+			}
+			return nil, fmt.Errorf("lock the guest: %w", err)
+		}
+		if isStill(f, name) {
+			return func() {
+				_ = os.Remove(name)
+				_ = f.Close()
+			}, nil
+		}
+		_ = f.Close() // its holder has removed it since we opened it
+	}
+}
+
+// isStill says that an open file is the one of that name.
+func isStill(f *os.File, name string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(name)
+	return err == nil && os.SameFile(mine, there)
 }
 
 func isDirectory(path string) bool {

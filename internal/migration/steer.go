@@ -129,6 +129,11 @@ func (r *run) dropArrival(ctx context.Context) {
 		r.log.Debug("the destination's copy is not touched", "state", state, "error", err)
 		return
 	}
+	// the events last: a finish that is still under way may have let it run since
+	if _, _, resumed := r.moments.read(); !resumed.IsZero() {
+		r.log.Info("the destination's copy is not touched: it was let run in this moment")
+		return
+	}
 	r.log.Warn("destroying the copy on the destination, which was never let run", "state", state)
 	if err := r.destination.Destroy(ctx, r.id.UUID); err != nil {
 		r.log.Warn("the copy on the destination could not be destroyed", "error", err)

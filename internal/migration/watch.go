@@ -84,6 +84,8 @@ type moments struct {
 	stopped, received, resumed time.Time
 	// flowing: the source's QEMU began with the memory; disks have been copied by then.
 	flowing time.Time
+	// ended: the destination's copy stopped.
+	ended bool
 	// failed: QEMU on the destination reported an I/O error of the guest's disks after it was let run there.
 	failed bool
 	// paused is called when the source's CPUs stop; nil for nothing.
@@ -126,6 +128,8 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 				destination = nil
 			} else if e.UUID == uuid && e.Kind == host.EventIOError {
 				m.noteFailure()
+			} else if e.UUID == uuid && e.Kind == host.EventStopped {
+				m.noteEnd()
 			} else if e.UUID == uuid && e.Kind == host.EventStarted {
 				m.note(&m.received, e.At)
 			} else if _, _, resumed := m.read(); e.UUID == uuid && e.Kind == host.EventResumed && resumed.IsZero() {
@@ -139,6 +143,20 @@ func (m *moments) note(which *time.Time, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	*which = at
+}
+
+func (m *moments) noteEnd() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = true
+}
+
+// endedThere says whether the destination's copy was seen to stop. Events come in order: without an earlier start it
+// never ran.
+func (m *moments) endedThere() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ended
 }
 
 func (m *moments) noteFailure() {
