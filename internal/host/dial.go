@@ -100,7 +100,8 @@ func (t target) dialTCP(ctx context.Context, plainAllowed bool) (io.ReadWriteClo
 func dialError(ctx context.Context, host string, t target, err error) error {
 	what := "connect to " + t.String()
 	switch {
-	case errors.Is(err, ErrUntrusted), errors.Is(err, ErrDenied), errors.Is(err, errConfig):
+	case errors.Is(err, ErrUntrusted), errors.Is(err, ErrDenied), errors.Is(err, errConfig),
+		errors.Is(err, ErrOtherDaemon):
 		return &Error{Host: host, Call: what, Err: err}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &Error{Host: host, Call: what, Err: ctx.Err()}

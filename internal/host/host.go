@@ -35,7 +35,8 @@ type Host struct {
 // After a failed attempt to dial, calls fail with its error for this long instead of trying again each.
 const redialPause = 500 * time.Millisecond
 
-// Dial connects to the daemon that cfg names. It gives up after 10 s, or when ctx ends.
+// Dial connects to the daemon that cfg names, and asks it who it is: whatever else the Host connects to later has to
+// be that daemon. It gives up when ctx ends, after 10 s without a connection, or 30 s later without an answer.
 // ErrUnreachable: no answer. ErrUntrusted: the wrong host answered, or one we do not know. ErrDenied: the
 // host does not let us in.
 func Dial(ctx context.Context, cfg Config) (*Host, error) {
@@ -43,6 +44,7 @@ func Dial(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.first = &firstSeen{}
 	h := &Host{
 		cfg: cfg, target: t,
 		dialing:  make(chan struct{}, 1),
@@ -89,13 +91,18 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// connect opens a connection of whatever kind and books it for Close.
+// connect opens a connection of whatever kind and books it for Close. ErrOtherDaemon: it did not lead to the daemon
+// that the first one led to.
 func (h *Host) connect(ctx context.Context, shared bool, event func(happening, time.Time)) (*rpc, error) {
 	if h.isClosed() {
 		return nil, &Error{Host: h.cfg.Name, Err: ErrClosed}
 	}
 	r, err := openRPC(ctx, h.cfg, h.target, shared, event)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.recognise(ctx, r); err != nil {
+		r.close()
 		return nil, err
 	}
 	h.mu.Lock()

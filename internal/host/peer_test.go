@@ -22,12 +22,16 @@ type peer struct {
 	conns chan *peerConn // every connection that was opened
 	uri   string
 	auth  []uint32
+	// who says of the nth connection which host answers it; nil: always the same.
+	who func(n int) (uuid, hostname string)
 	// answer replies to a call after the opening ones; nil leaves every call unanswered.
 	answer func(c *peerConn, call header, payload []byte)
 }
 
 type peerConn struct {
 	net.Conn
+	uuid, hostname string
+
 	pongs atomic.Int32
 	pings atomic.Int32
 }
@@ -47,12 +51,15 @@ func listen(t *testing.T, prepare func(*peer)) *peer {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for n := 1; ; n++ {
 			raw, err := l.Accept()
 			if err != nil {
 				return
 			}
-			c := &peerConn{Conn: raw}
+			c := &peerConn{Conn: raw, uuid: "10ab0000-0000-4000-8000-000000000001", hostname: "alpha"}
+			if p.who != nil {
+				c.uuid, c.hostname = p.who(n)
+			}
 			p.conns <- c
 			go p.serve(c)
 		}
@@ -87,6 +94,10 @@ func (p *peer) serve(c *peerConn) {
 			c.reply(h, nil)
 		case h.procedure == 60, h.procedure == 316: // feature, event callback
 			c.reply(h, word(1))
+		case h.procedure == 7: // capabilities
+			c.reply(h, text("<capabilities><host><uuid>"+c.uuid+"</uuid></host></capabilities>"))
+		case h.procedure == 59: // host name
+			c.reply(h, text(c.hostname))
 		case p.answer != nil:
 			p.answer(c, h, payload)
 		}

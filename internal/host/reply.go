@@ -14,6 +14,7 @@ type asked struct{ program, procedure uint32 }
 var leading = map[uint32]struct{ offset, element int }{
 	14:           {0, 1},  // domain XML
 	7:            {0, 1},  // capabilities
+	59:           {0, 1},  // host name
 	procAuthList: {0, 4},  // ways in
 	76:           {0, 1},  // new pool: its name
 	84:           {0, 1},  // pool by name

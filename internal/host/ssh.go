@@ -105,6 +105,7 @@ func (t target) logIn(ctx context.Context) (*sshPath, error) {
 	if err != nil {
 		return nil, err
 	}
+	hops[len(hops)-1].first = t.first
 	return openPath(ctx, hops)
 }
 

@@ -30,6 +30,8 @@ type hop struct {
 	pinTo      string   // the one of them that a new key belongs into
 	keyAlias   string   // name to look its key up by, instead of its own
 	direct     bool     // reached without another hop, so that ssh-keyscan reaches it too
+
+	first *firstSeen // of the last hop: what the first login met
 }
 
 func (p hop) address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.port)) }

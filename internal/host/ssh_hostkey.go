@@ -39,7 +39,8 @@ func (p hop) pinned() (*pinned, error) {
 func (k *pinned) check(_ string, remote net.Addr, key ssh.PublicKey) error {
 	err := k.db.HostKeyCallback()(k.hop.name(), remote, key)
 	if err == nil {
-		return nil
+		k.refusal = k.hop.first.sshKey(key)
+		return k.refusal
 	}
 	k.refusal = k.explain(key, err)
 	return k.refusal

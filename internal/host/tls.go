@@ -93,6 +93,8 @@ func (t target) dialTLS(ctx context.Context) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	// called once the certificate has stood up to all other checks, and before ours is shown
+	c.VerifyConnection = func(s tls.ConnectionState) error { return t.first.certificate(s.PeerCertificates[0].Raw) }
 	var d net.Dialer
 	tcp, err := d.DialContext(ctx, "tcp", t.address())
 	if err != nil {

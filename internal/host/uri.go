@@ -39,6 +39,8 @@ type target struct {
 	keyfile    string // ssh: the only key to log in with
 	knownHosts string // ssh: instead of the user's and the system's
 	pkipath    string // tls: folder with cacert.pem, clientcert.pem and clientkey.pem
+
+	first *firstSeen // nil where it does not matter who answers
 }
 
 // refused are parameters of libvirt's URIs that are known and not taken, with the reason.
