@@ -24,11 +24,6 @@ const (
 // bootPools begins the names of such pools.
 const bootPools = poolPrefix + "boot-"
 
-const (
-	bootIDFile = "/proc/sys/kernel/random/boot_id"
-	maxBootID  = 128
-)
-
 // BootMark gives a mark of the host's running system. name is for the pool that is made where the connection gives no
 // login, and then must be the caller's own. The mark has to be given back by [Host.DropBootMark].
 func (h *Host) BootMark(ctx context.Context, name string) (string, error) {
@@ -106,31 +101,15 @@ func (h *Host) DropBootMark(ctx context.Context, mark string) error {
 
 // bootID is read once for each control connection: a restart of the host ends that.
 func (h *Host) bootID(ctx context.Context) (string, error) {
-	r, err := h.connection(ctx)
+	if _, err := h.connection(ctx); err != nil { // forgets what was read before the host was restarted
+		return "", err
+	}
+	l, err := h.knownLogin(ctx)
 	if err != nil {
 		return "", err
 	}
-	h.mu.Lock()
-	id, of := h.boot.id, h.boot.of
-	h.mu.Unlock()
-	if of == r {
-		return id, nil
+	if _, err := parseUUID(l.bootID); err != nil {
+		return "", &Error{Host: h.cfg.Name, Call: "read the boot id", Err: fmt.Errorf("%w that shows it", ErrNoLogin)}
 	}
-	f, err := h.Files(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := f.Read(bootIDFile, maxBootID)
-	if err != nil {
-		return "", err
-	}
-	id = strings.TrimSpace(string(text))
-	if _, err := parseUUID(id); err != nil {
-		return "", &Error{Host: h.cfg.Name, Call: "read the boot id", Err: err}
-	}
-	h.mu.Lock()
-	h.boot.id, h.boot.of = id, r
-	h.mu.Unlock()
-	return id, nil
+	return l.bootID, nil
 }

@@ -12,8 +12,35 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 )
 
-// Facts asks the daemon who it is and what its host has.
+// Facts asks the daemon who it is and what its host has. The first time it also looks at the host's files, where the
+// connection gives a login.
 func (h *Host) Facts(ctx context.Context) (Facts, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if _, err := h.connection(ctx); err != nil { // forgets what was read before the daemon was restarted
+		return Facts{}, err
+	}
+	var l login
+	looked := make(chan error, 1)
+	go func() { // a login takes longer than all of the calls
+		var err error
+		l, err = h.knownLogin(ctx)
+		looked <- err
+	}()
+	f, err := h.daemonFacts(ctx)
+	if err != nil {
+		return Facts{}, err
+	}
+	if err := <-looked; err != nil {
+		return Facts{}, err
+	}
+	f.BootID, f.Process = l.bootID, l.process
+	f.RoundTrip, err = h.roundTrip(ctx)
+	return f, err
+}
+
+// daemonFacts are those that the daemon itself tells.
+func (h *Host) daemonFacts(ctx context.Context) (Facts, error) {
 	f := Facts{ControlEncrypted: h.target.encrypted()}
 	var err error
 	if f.Driver, err = ask(ctx, h, "ask for the driver", callLimit, (*libvirt.Libvirt).ConnectGetType); err != nil {
@@ -69,9 +96,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 		return Facts{}, err
 	}
 	f.FreeMemoryBytes = free
-
-	f.RoundTrip, err = h.roundTrip(ctx)
-	return f, err
+	return f, nil
 }
 
 func (h *Host) hostname(ctx context.Context) (string, error) {

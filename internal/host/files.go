@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +31,7 @@ type Files struct {
 // fileSystem is where files are read from: over SFTP, or this machine.
 type fileSystem interface {
 	Stat(path string) (fs.FileInfo, error)
+	ReadLink(path string) (string, error)
 	open(path string) (io.ReadCloser, error)
 }
 
@@ -69,11 +69,9 @@ func (h *Host) Files(ctx context.Context) (*Files, error) {
 // a container, which then has another host name than the daemon.
 func (h *Host) isThisMachine(ctx context.Context) error {
 	const what = "look at the host's files"
-	t := h.target
-	usual := t
-	usual.socket = ""
-	if t.socket != "" && !slices.Contains(usual.sockets(systemSocketDir, sessionSocketDir()), path.Clean(t.socket)) {
-		return &Error{Host: h.cfg.Name, Call: what, Err: fmt.Errorf("%w: whose files belong to the socket %s is not known", ErrNoLogin, t.socket)}
+	if !h.target.usualSocket() {
+		return &Error{Host: h.cfg.Name, Call: what,
+			Err: fmt.Errorf("%w: whose files belong to the socket %s is not known", ErrNoLogin, h.target.socket)}
 	}
 	theirs, err := h.hostname(ctx)
 	if err != nil {
@@ -165,6 +163,11 @@ func (f *Files) Stat(name string) (fs.FileInfo, error) {
 	return bounded(f, "look at "+name, name, func() (fs.FileInfo, error) { return f.from.Stat(name) })
 }
 
+// ReadLink gives what a symbolic link says, links of /proc included.
+func (f *Files) ReadLink(name string) (string, error) {
+	return bounded(f, "read the link "+name, name, func() (string, error) { return f.from.ReadLink(name) })
+}
+
 // bounded does one thing with files. What does not come to an end in time costs the connection.
 func bounded[T any](f *Files, what, name string, do func() (T, error)) (T, error) {
 	var zero T
@@ -209,6 +212,8 @@ func (r remoteFiles) open(name string) (io.ReadCloser, error) { return r.Open(na
 type local struct{}
 
 func (local) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+func (local) ReadLink(name string) (string, error) { return os.Readlink(name) }
 
 // open does not wait for a writer, should a pipe have taken the file's place.
 func (local) open(name string) (io.ReadCloser, error) {

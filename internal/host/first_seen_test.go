@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -93,4 +95,38 @@ func TestAControlConnectionDialledAgainToARestartedDaemonIsTaken(t *testing.T) {
 	if _, err := h.State(context.Background(), someGuest); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAProcessIsReadFromItsStatusLine(t *testing.T) {
+	const rest = " S 1 812 812 0 -1 4194560 3091 0 0 0 25 11 0 0 20 0 19 0 73445 1500000000 8000"
+	for text, want := range map[string]struct {
+		name  string
+		start uint64
+		ok    bool
+	}{
+		"812 (libvirtd)" + rest:                 {"libvirtd", 73445, true},
+		"812 (libvirtd) 1 (x)" + rest:           {"libvirtd) 1 (x", 73445, true},
+		"812 (libvirtd) S 1 812 812 0 -1":       {},
+		"812 (libvirtd":                         {},
+		")(":                                    {},
+		"":                                      {},
+		"812 (libvirtd)" + rest[:50] + " x x x": {},
+	} {
+		name, start, ok := parseStat(text)
+		if ok != want.ok || ok && (name != want.name || start != want.start) {
+			t.Errorf("%q: %q, %d, %v", text, name, start, ok)
+		}
+	}
+}
+
+// FuzzProcess reads what /proc may say: a name is part of it, and nothing makes it crash.
+func FuzzProcess(f *testing.F) {
+	f.Add("812 (a (b) c) S 1 812 812 0 -1 4194560 3091 0 0 0 25 11 0 0 20 0 19 0 73445 15 8")
+	f.Add("812 )(")
+	f.Fuzz(func(t *testing.T, text string) {
+		name, start, ok := parseStat(text)
+		if ok && !strings.Contains(text, "("+name+")") || ok && !strings.Contains(text, fmt.Sprint(start)) {
+			t.Errorf("%q: %q, %d", text, name, start)
+		}
+	})
 }

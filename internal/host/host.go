@@ -25,11 +25,9 @@ type Host struct {
 	sessions map[*Session]struct{}
 	files    map[*Files]struct{}
 	cpus     int
-	// boot is the host's boot id, as read when of was the control connection.
-	boot struct {
-		id string
-		of *rpc
-	}
+	login    *login // what was last read through the host's files; nil: nothing since the daemon was last dialled
+
+	numbering sync.Mutex // held while a number of the daemon's is drawn
 }
 
 // After a failed attempt to dial, calls fail with its error for this long instead of trying again each.
@@ -157,6 +155,9 @@ func (h *Host) connection(ctx context.Context) (*rpc, error) {
 	}
 	h.failed = nil
 	h.control = r
+	h.mu.Lock()
+	h.login = nil // the daemon, or its whole host, may have been restarted
+	h.mu.Unlock()
 	return r, nil
 }
 

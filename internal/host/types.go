@@ -28,6 +28,8 @@ func (d DomainID) Active() bool { return d.ID >= 0 }
 type Facts struct {
 	// Hostname is libvirt's own name of the host, UUID that of its capabilities.
 	Hostname, UUID string
+	// BootID and Process are those of Identity.
+	BootID, Process string
 	// Driver is the hypervisor driver's name, "QEMU" for the one that can migrate.
 	Driver string
 	// LibvirtVersion and HypervisorVersion as libvirt counts them: major*1000000 + minor*1000 + release.
