@@ -30,7 +30,7 @@ func (p *virtmigrate) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 }
 
 const hostsDescription = "The libvirt hosts between which guests move, by a name of your choice; that name is what `host` of a resource refers to. " +
-	"Guests are searched on all of them; two names that lead to one daemon are one host. Each host is a map with these options, and no others:\n" +
+	"Guests are searched on all of them. Two names are one host if they are shown to lead to one daemon; two hosts with one `host_uuid` are an error. Each host is a map with these options, and no others:\n" +
 	"  - `uri` (required): libvirt URI of the host's daemon as the machine that runs Terraform reaches it: `qemu+ssh://user@host/system`, `qemu+tls://host/system`, " +
 	"`qemu+unix:///system` or `qemu+tcp://host/system`. Parameters that switch verification off are refused, and so are passwords.\n" +
 	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +

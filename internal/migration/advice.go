@@ -47,6 +47,9 @@ func advice(err error) string {
 	if errors.Is(err, errServerLost) {
 		return "mend the way from the destination to that server, then run the same again"
 	}
+	if errors.Is(err, host.ErrOtherDaemon) {
+		return "" // it says itself what to do, and its certificate is none of QEMU's
+	}
 	text := err.Error()
 	for _, a := range advices {
 		if strings.Contains(text, a.in) {

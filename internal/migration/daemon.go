@@ -12,6 +12,9 @@ import (
 // between the engine and it.
 type daemon interface {
 	Facts(ctx context.Context) (host.Facts, error)
+	// Identity and NextCallbackID tell whether two keys lead to one daemon.
+	Identity(ctx context.Context) (host.Identity, error)
+	NextCallbackID(ctx context.Context) (int, error)
 	Domains(ctx context.Context) ([]host.DomainID, error)
 	Lookup(ctx context.Context, uuid string) (host.DomainID, error)
 	State(ctx context.Context, uuid string) (host.State, error)

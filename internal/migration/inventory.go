@@ -80,7 +80,7 @@ func (f *Fleet) fill(ctx context.Context, inv *inventory, fresh bool) {
 		})
 	}
 	wg.Wait()
-	inv.groups, inv.err = sameDaemons(facts, f.keys)
+	inv.groups, inv.err = groupDaemons(facts, f.keys, f.compare(ctx, facts, inv.silent))
 	for _, keys := range inv.groups {
 		inv.domains[keys[0]] = domains[keys[0]]
 	}

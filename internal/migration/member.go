@@ -3,7 +3,6 @@ package migration
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -70,32 +69,26 @@ func (m *member) close() error {
 	return err
 }
 
-// identity tells one daemon from another, whatever keys and URIs lead to it.
+// recall reads anew what a login shows of the host, which may have been restarted since the facts were read.
+func (m *member) recall(ctx context.Context) (host.Facts, error) {
+	d, facts, err := m.reach(ctx, true)
+	if err != nil {
+		return facts, err
+	}
+	now, err := d.Identity(ctx)
+	if err != nil {
+		return facts, err
+	}
+	facts.BootID, facts.Process = now.BootID, now.Process
+	m.mu.Lock()
+	m.facts = facts
+	m.mu.Unlock()
+	return facts, nil
+}
+
+// identity tells one daemon from another, whatever keys and URIs lead to it: groupDaemons lets no two that have both
+// in common go on.
 type identity struct{ uuid, hostname string }
 
 // daemon is the identity as a record has it.
 func (i identity) daemon() journal.Daemon { return journal.Daemon{UUID: i.uuid, Hostname: i.hostname} }
-
-// sameDaemons groups reached members by daemon. It refuses one UUID under two host names: libvirt takes
-// such hosts for one and the same and refuses to migrate between them.
-func sameDaemons(facts map[string]host.Facts, keys []string) (map[identity][]string, error) {
-	groups := map[identity][]string{}
-	hostnames := map[string]string{}
-	firstKey := map[string]string{}
-	for _, key := range keys {
-		f, ok := facts[key]
-		if !ok {
-			continue
-		}
-		if name, seen := hostnames[f.UUID]; seen && name != f.Hostname {
-			return nil, fmt.Errorf("hosts %q (%s) and %q (%s) both say that their UUID is %s; libvirt takes them for one host: set a distinct host_uuid in libvirtd.conf of one of them and restart its daemon",
-				firstKey[f.UUID], name, key, f.Hostname, f.UUID)
-		}
-		if _, seen := hostnames[f.UUID]; !seen {
-			hostnames[f.UUID], firstKey[f.UUID] = f.Hostname, key
-		}
-		id := identity{f.UUID, f.Hostname}
-		groups[id] = append(groups[id], key)
-	}
-	return groups, nil
-}

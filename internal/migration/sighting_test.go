@@ -174,20 +174,6 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestSameDaemons(t *testing.T) {
-	facts := map[string]host.Facts{
-		"a": {UUID: "1", Hostname: "alpha"}, "also-a": {UUID: "1", Hostname: "alpha"}, "b": {UUID: "2", Hostname: "beta"},
-	}
-	groups, err := sameDaemons(facts, []string{"a", "also-a", "b", "silent"})
-	if err != nil || len(groups) != 2 || strings.Join(groups[identity{"1", "alpha"}], ",") != "a,also-a" {
-		t.Fatalf("groups %v, error %v", groups, err)
-	}
-	facts["b"] = host.Facts{UUID: "1", Hostname: "beta"}
-	if _, err = sameDaemons(facts, []string{"a", "also-a", "b"}); err == nil || !strings.Contains(err.Error(), "host_uuid") {
-		t.Errorf("one UUID under two host names: error %v does not name host_uuid", err)
-	}
-}
-
 func TestFindRefusesANameOfTwoGuests(t *testing.T) {
 	inv := &inventory{domains: map[string][]host.DomainID{
 		"a": {{Name: "web", UUID: "1"}, {Name: "db", UUID: "3"}},
