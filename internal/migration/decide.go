@@ -36,9 +36,15 @@ func decide(o Options, fa facts) Plan {
 	return p
 }
 
-// complete fills in the part of a running guest's recipe that no check decides.
+// complete fills in the part of a running guest's recipe that no check decides. It comes after all of them: what a
+// transport carries depends on the disks that were decided on, and on the pacing that follows from these.
 func (p *Plan) complete(o Options, fa facts) {
 	r := &p.recipe
+	for _, row := range transportRows {
+		if row.name == p.Transport {
+			row.carry(fa, o, r)
+		}
+	}
 	r.flags |= host.FlagLive
 	if o.Convergence.AutoConverge {
 		r.flags |= host.FlagAutoConverge
@@ -149,7 +155,6 @@ func decideTransport(p *Plan, o Options, fa facts, block blocker) {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("the memory of guest %q will cross the network unencrypted (transport %q)", p.Name, chosen.name))
 	}
 	p.ToBeConfirmed = append(p.ToBeConfirmed, chosen.toBeConfirmed(fa)...)
-	chosen.carry(fa, o, &p.recipe)
 }
 
 // decideControl says who drives. Under controller the blackout contains one round trip of this machine.

@@ -114,10 +114,7 @@ var relayRow = transportRow{
 			fa.source.key, fa.destination.cfg.migrationAddress(), fa.destination.cfg.relayPorts())}
 	},
 	carry: func(fa facts, o Options, r *recipe) {
-		if o.ParallelConnections > 1 {
-			r.flags |= host.FlagParallel
-			r.params.ParallelConnections = o.ParallelConnections
-		}
+		r.spread(TransportRelay, o)
 		r.relay = &relayWork{
 			source: fa.source.relayHost(), destination: fa.destination.relayHost(), disks: len(r.params.MigrateDisks) > 0,
 			settings: relay.Settings{

@@ -28,8 +28,27 @@ type transportRow struct {
 	ruledOut func(facts, Options) string
 	// toBeConfirmed lists what only the run can prove.
 	toBeConfirmed func(facts) []string
-	// carry fills the recipe.
+	// carry fills the recipe, once every check has been made.
 	carry func(facts, Options, *recipe)
+}
+
+// parallelConnections is on how many connections the memory travels beside QEMU's main one, 0 for none.
+func (t Transport) parallelConnections(o Options) int {
+	switch {
+	case t == TransportTLS:
+		return max(o.ParallelConnections, DefaultParallelConnections)
+	case t != TransportTunnel && o.ParallelConnections > 1:
+		return o.ParallelConnections
+	}
+	return 0
+}
+
+// spread has the memory travel on parallel connections, where it does.
+func (r *recipe) spread(t Transport, o Options) {
+	if n := t.parallelConnections(o); n > 0 {
+		r.flags |= host.FlagParallel
+		r.params.ParallelConnections = n
+	}
 }
 
 // transportRows are all transports, fastest encrypted first: auto takes the first that is encrypted and
@@ -43,9 +62,9 @@ var transportRows = []transportRow{
 		ruledOut:      func(fa facts, _ Options) string { return certificatesRuledOut(fa) },
 		toBeConfirmed: func(facts) []string { return nil }, // the handshake, which checkCertificates names
 		carry: func(fa facts, o Options, r *recipe) {
-			r.flags |= host.FlagTLS | host.FlagParallel
+			r.flags |= host.FlagTLS
 			r.params.TLSDestination = fa.destination.tlsName()
-			r.params.ParallelConnections = max(o.ParallelConnections, DefaultParallelConnections)
+			r.spread(TransportTLS, o)
 		},
 	},
 	{
@@ -67,12 +86,7 @@ var transportRows = []transportRow{
 		hostRuledOut:  func(hostFacts) string { return "" },
 		ruledOut:      func(facts, Options) string { return "" },
 		toBeConfirmed: func(facts) []string { return nil },
-		carry: func(_ facts, o Options, r *recipe) {
-			if o.ParallelConnections > 1 {
-				r.flags |= host.FlagParallel
-				r.params.ParallelConnections = o.ParallelConnections
-			}
-		},
+		carry:         func(_ facts, o Options, r *recipe) { r.spread(TransportPlain, o) },
 	},
 }
 
