@@ -65,6 +65,52 @@ func TestRelaySurvivesResetConnections(t *testing.T) {
 	}
 }
 
+// TestRelayIsResumedInTheSwitchover resets every TCP connection between the relays while the guest stands still. There
+// are seconds left for that moment, and the guest arrives.
+func TestRelayIsResumedInTheSwitchover(t *testing.T) {
+	l := labtest.Lab(t)
+	slowLink(t, l, 80)
+	for _, c := range []struct {
+		name        string
+		options     Options
+		connections int
+	}{
+		{"controller", Options{Control: ControlController, ParallelConnections: 2}, 2},
+		{"peer_to_peer", Options{Control: ControlPeerToPeer}, 2}, // the memory's and the daemons'
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 64, DirtyMiBPerSecond: 1, Disk: true, NIC: true})
+			c.options.Transport, c.options.MaxDowntimeMS = TransportRelay, 4000
+			var once sync.Once
+			var fault sync.WaitGroup
+			reset := func() {
+				ports := []string{"sport", ">=", ":49152", "and", "sport", "<=", ":49215"}
+				n, err := l.Host("beta").ResetConnections(labtest.Context(t, 20*time.Second), ports...)
+				if err != nil || n < c.connections {
+					t.Errorf("%d connections reset: %v", n, err)
+				}
+			}
+			o, err := labFleet(t, l, relayHosts(l, "root")).Migrate(labtest.Context(t, 2*time.Minute), Request{
+				Guest: GuestRef{Name: g.Name}, Host: "beta", Options: c.options,
+				Watch: func(p Progress) {
+					if p.Step == StepSwitch {
+						once.Do(func() { fault.Go(reset) })
+					}
+				},
+			})
+			fault.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			labtest.MustRun(t, g, "beta")
+			mustLeaveNoRelay(t, l)
+			if n := *o.Result.Reconnects; n < 1 {
+				t.Errorf("reconnects %d: the switchover was over before its connections were reset", n)
+			}
+		})
+	}
+}
+
 // TestBrokenRelayLeavesTheGuestOnTheSource: whatever of the way is lost for good, the migration fails with the
 // reason, the guest runs where it was, and nothing is left.
 func TestBrokenRelayLeavesTheGuestOnTheSource(t *testing.T) {
