@@ -129,7 +129,7 @@ func (w *wire) next() ([]byte, error) {
 		if !waits {
 			return nil, nil
 		}
-		if err := checkReply(what, h.status, payload); err != nil {
+		if err := checkReply(what, h, payload); err != nil {
 			return nil, err
 		}
 		return frame.Bytes(), nil

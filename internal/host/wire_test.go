@@ -106,7 +106,7 @@ func TestQEMUsMonitorIsAskedThroughLibvirt(t *testing.T) {
 	p := listen(t, func(p *peer) {
 		p.answer = func(c *peerConn, call header, _ []byte) { c.reply(call, word(1<<31-1)) }
 	})
-	wants(t, p.mustReach().EndCancel(context.Background(), guest), ErrUnreachable, "claims 2147483647 elements")
+	wants(t, p.mustReach().EndCancel(context.Background(), guest), ErrUnreachable, "claims a string of 2147483647 bytes")
 }
 
 func TestPingsAreAnsweredBetweenFramesWhileLargeCallsAreSent(t *testing.T) {
