@@ -8,6 +8,8 @@ import (
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // Abort asks for the end of the domain's job. That the daemon agrees proves nothing: after the switchover
@@ -24,7 +26,7 @@ func (h *Host) EndCancel(ctx context.Context, uuid string) error {
 	return tellDomain(ctx, h, "free the called-off migration of", uuid, callLimit, func(l *libvirt.Libvirt, d libvirt.Domain) error {
 		said, err := l.QEMUDomainMonitorCommand(d, `{"execute":"migrate-continue","arguments":{"state":"cancelling"}}`, 0)
 		if err == nil && strings.Contains(said, `"error"`) {
-			return errors.New(oneLine(said))
+			return errors.New(terminal.Line(said))
 		}
 		return err
 	})

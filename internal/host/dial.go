@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // dial connects to the daemon, not yet speaking with it.
@@ -108,7 +110,7 @@ func dialError(ctx context.Context, host string, t target, err error) error {
 	case ctx.Err() != nil:
 		return unanswered(host, what, "the host did not answer in time", ctx.Err())
 	}
-	return unanswered(host, what, oneLine(err.Error()), err)
+	return unanswered(host, what, terminal.Line(err.Error()), err)
 }
 
 // errConfig marks a mistake on our own side: a file that cannot be read, a key that needs a passphrase.

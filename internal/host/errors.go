@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // ErrUntrusted marks a far side that answered and could not prove who it is: an unknown or changed host
@@ -120,7 +122,7 @@ func explain(host, call string, err error) error {
 	var l libvirt.Error
 	switch {
 	case errors.As(err, &l):
-		e := &Error{Host: host, Call: call, Code: l.Code, Message: oneLine(l.Message)}
+		e := &Error{Host: host, Call: call, Code: l.Code, Message: terminal.Line(l.Message)}
 		switch l.Code {
 		case CodeNoDomain:
 			e.Err = ErrNoDomain
@@ -146,18 +148,4 @@ func unanswered(host, call, why string, cause error) error {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, cause)
 	}
 	return &Error{Host: host, Call: call, Message: why, Err: err}
-}
-
-// oneLine keeps a daemon's text from breaking the lines of a log or a diagnostic.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' {
-			return ' '
-		}
-		if r < 0x20 || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
-	return strings.TrimSpace(s)
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // Job is what the domain is being put through just now. At the destination of a migration there are no
@@ -45,7 +47,7 @@ func readJob(kind int32, params []libvirt.TypedParam) Job {
 		// Figures of something that did not happen would be taken for those of what did.
 		for _, p := range params {
 			if s, ok := p.Value.I.(string); ok && p.Field == "errmsg" {
-				j.ErrorMessage = oneLine(s)
+				j.ErrorMessage = terminal.Line(s)
 			}
 		}
 		return j
@@ -71,7 +73,7 @@ func readJob(kind int32, params []libvirt.TypedParam) Job {
 	for _, p := range params {
 		if p.Field == "errmsg" {
 			if s, ok := p.Value.I.(string); ok {
-				j.ErrorMessage = oneLine(s)
+				j.ErrorMessage = terminal.Line(s)
 			}
 			continue
 		}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // Program is a program of ours that a host runs for us. It is brought once: into a folder of the login's own,
@@ -180,7 +182,7 @@ func (p Program) run(ctx context.Context, start func(command string) (*started, 
 		default:
 			_ = s.wait()
 			s.kill()
-			return nil, fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, oneLine(string(word)+s.complaint.String()))
+			return nil, fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, terminal.Line(string(word)+s.complaint.String()))
 		}
 	}
 	return nil, ErrCannotRun // not reached
@@ -206,7 +208,7 @@ func (p Program) bring(ctx context.Context, start func(command string) (*started
 		return nil
 	}
 	if said := s.complaint.String(); said != "" {
-		return fmt.Errorf("%w: %s", ErrCannotRun, oneLine(said))
+		return fmt.Errorf("%w: %s", ErrCannotRun, terminal.Line(said))
 	}
 	return errors.Join(ErrCannotRun, err)
 }
@@ -243,7 +245,7 @@ func (c complaining) Read(b []byte) (int, error) {
 	case strings.Contains(said, "Permission denied") && strings.Contains(said, "/proc/self/fd/3"):
 		return 0, fmt.Errorf("%w: the login's home does not let programs run (mounted noexec?); install %s on the host and name it, or let ~/.cache/virtmigrate lie elsewhere", ErrCannotRun, c.p.Name)
 	case said != "":
-		return 0, fmt.Errorf("it ended: %s", oneLine(said))
+		return 0, fmt.Errorf("it ended: %s", terminal.Line(said))
 	}
 	return 0, err
 }

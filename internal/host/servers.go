@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // serverPorts are the ports that libvirt takes where a network disk names none, by the disk's protocol
@@ -111,7 +113,7 @@ func (v *Vantage) reach(ctx context.Context, address string) Answer {
 		_ = conn.Close() // it was good for what it told
 		return Answer{Known: true, Can: true}
 	}
-	why := fmt.Sprintf("%s: %s", address, oneLine(err.Error()))
+	why := fmt.Sprintf("%s: %s", address, terminal.Line(err.Error()))
 	var refused *ssh.OpenChannelError
 	switch {
 	case ctx.Err() != nil:

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 const (
@@ -301,5 +303,5 @@ func (w *words) Write(p []byte) (int, error) {
 func (w *words) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return oneLine(string(w.text))
+	return terminal.Line(string(w.text))
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 // Remote is a relay process as its controller sees it. It is safe for concurrent use.
@@ -22,7 +24,7 @@ type Remote struct {
 	hello   chan event
 	ready   chan event
 	joined  chan event
-	figures chan *Figures
+	figures chan Figures
 	ended   chan struct{} // closed when the process says nothing more
 	paused  chan struct{} // holds a token when the guest has stopped
 	stop    chan struct{}
@@ -43,7 +45,7 @@ func Attach(name string, process io.ReadWriteCloser, note func(text string)) *Re
 	}
 	r := &Remote{
 		name: name, process: process, note: note, ended: make(chan struct{}), stop: make(chan struct{}),
-		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1), figures: make(chan *Figures, 8), paused: make(chan struct{}, 1),
+		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1), figures: make(chan Figures, 8), paused: make(chan struct{}, 1),
 	}
 	r.owned.Go(r.listen)
 	r.owned.Go(r.keepAlive)
@@ -88,7 +90,11 @@ func keep(said []string, text string) []string {
 	return append(said, text)
 }
 
+// take hears what a relay says. Whoever has taken it over may say anything, and its words end on somebody's terminal.
 func (r *Remote) take(ev event) {
+	for _, words := range []*string{&ev.Text, &ev.Pin, &ev.Directory, &ev.Protocol, &ev.Cipher} {
+		*words = terminal.Line(*words)
+	}
 	put := func(c chan event) {
 		select {
 		case c <- ev:
@@ -115,8 +121,11 @@ func (r *Remote) take(ev event) {
 		r.remarks = keep(r.remarks, ev.Text)
 		r.mu.Unlock()
 	case eventFigures:
+		if ev.Figures == nil {
+			return // it has not said any
+		}
 		select {
-		case r.figures <- ev.Figures:
+		case r.figures <- *ev.Figures:
 		default:
 		}
 	}
@@ -277,10 +286,7 @@ func (r *Remote) Finish(ctx context.Context) (Figures, error) {
 	var last Figures
 	for {
 		select {
-		case f := <-r.figures:
-			if f != nil {
-				last = *f
-			}
+		case last = <-r.figures:
 			continue
 		case <-ctx.Done():
 			return last, context.Cause(ctx)
@@ -289,8 +295,7 @@ func (r *Remote) Finish(ctx context.Context) (Figures, error) {
 		break
 	}
 	select {
-	case f := <-r.figures:
-		last = *f
+	case last = <-r.figures:
 	default:
 	}
 	if last.PeakMemoryBytes == 0 {
