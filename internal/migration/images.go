@@ -102,7 +102,11 @@ func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) erro
 	if err != nil {
 		return fmt.Errorf("look at disk %s on %s: %w", d.words(), r.plan.From, err)
 	}
-	wanted := host.Volume{Name: path.Base(d.Path), Format: d.Format, CapacityBytes: max(d.CapacityBytes, here.CapacityBytes),
+	capacity := capacityOf(d, here)
+	if capacity == 0 {
+		return fail(fmt.Errorf("libvirt on %s does not say how large the disk is", r.plan.From))
+	}
+	wanted := host.Volume{Name: path.Base(d.Path), Format: d.Format, CapacityBytes: capacity,
 		OwnerUID: here.OwnerUID, OwnerGID: here.OwnerGID, Mode: here.Mode}
 	if r.recipe.disks.incremental {
 		for _, b := range d.Backing {
@@ -133,6 +137,16 @@ func (r *run) makeTarget(ctx context.Context, d diskFacts, from, to *rooms) erro
 	}
 	r.log.Info("made an image for the copy of a disk", "disk", d.Target, "host", r.plan.To, "path", d.Path, "format", wanted.Format, "capacity_bytes", wanted.CapacityBytes)
 	return nil
+}
+
+// capacityOf is how large the guest sees a disk, and so how large its copy has to be. Of a raw image QEMU alone is
+// believed, whose word the block information is: the storage pool takes what the guest wrote to the first bytes for the
+// header of another format, and so the guest would choose.
+func capacityOf(d diskFacts, here host.Volume) uint64 {
+	if d.Format == "raw" {
+		return d.CapacityBytes
+	}
+	return max(d.CapacityBytes, here.CapacityBytes)
 }
 
 // makeRoom deals with an image that lies where a copy is to go: it was asked for whether it may be lost,
