@@ -169,7 +169,7 @@ type above struct {
 
 // serve is the relay proper, whoever started it.
 func serve(settings Settings, has above, commands <-chan command, tell func(event)) error {
-	if err := letIn(settings.Directory, os.Getuid(), settings.QEMUUID); err != nil {
+	if err := letIn(settings.Directory, os.Getuid(), settings.QEMUUID, settings.Role); err != nil {
 		return err
 	}
 	r, err := newRelay(settings, tell)

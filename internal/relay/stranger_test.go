@@ -2,6 +2,7 @@ package relay
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -75,8 +76,8 @@ func TestAnotherDestinationIsRefused(t *testing.T) {
 	other.finish()
 }
 
-// connectAs connects to a UNIX socket as another user of this machine.
-func connectAs(uid int, path string) error {
+// asUser does something as another user of this machine.
+func asUser(uid int, do func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlock: the thread, which is another user now, ends with this goroutine
@@ -87,15 +88,53 @@ func connectAs(uid int, path string) error {
 			done <- fmt.Errorf("become user %d: %w, %w, %w", uid, e1, e2, e3)
 			return
 		}
+		done <- do()
+	}()
+	return <-done
+}
+
+// connectAs connects to a UNIX socket as another user of this machine.
+func connectAs(uid int, path string) error {
+	return asUser(uid, func() error {
 		c, err := net.Dial("unix", path)
 		if err == nil {
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			_, err = c.Read(make([]byte, 1))
 			_ = c.Close()
 		}
-		done <- err
-	}()
-	return <-done
+		return err
+	})
+}
+
+// TestQEMUTakesNoSocketsPlace: all guests' QEMUs may be one user, and none may stand in for a relay.
+func TestQEMUTakesNoSocketsPlace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	const qemu = 64055
+	names, _ := SocketNames("guest")
+	p := newPair(t, func(s *Settings) { s.QEMUUID, s.Sockets = qemu, names })
+	p.connect()
+	for kind, name := range names {
+		path := filepath.Join(p.from.Directory, name)
+		if err := asUser(qemu, func() error { return os.Remove(path) }); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("QEMU may remove the source's socket for %s: %v", kind, err)
+		}
+	}
+	for dir, may := range map[string]bool{p.from.Directory: false, p.to.Directory: true} {
+		path := filepath.Join(dir, "made")
+		err := asUser(qemu, func() error {
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				return err
+			}
+			return l.Close()
+		})
+		if may && err != nil || !may && !errors.Is(err, os.ErrPermission) {
+			t.Errorf("QEMU makes a socket in %s: %v", dir, err)
+		}
+	}
+	p.finish()
 }
 
 func TestOtherUsersOfTheHostAreRefused(t *testing.T) {
