@@ -53,17 +53,13 @@ func (d *destination) connect(ctx context.Context, pin string) {
 	d.config = d.identity.config(pin)
 	d.channels, d.done = map[uint32]*channel{}, map[uint32]position{}
 	d.accepting.Go(func() {
-		for {
-			conn, err := d.listener.Accept()
-			if err != nil {
-				return // closed by finish
-			}
+		taking(ctx, d.relay, d.listener.Accept, func(conn net.Conn) {
 			ticket := d.handshakes.begin(conn) // in the order of arrival
 			d.accepting.Go(func() {
 				defer d.handshakes.end(ticket)
 				d.welcome(ctx, conn)
 			})
-		}
+		})
 	})
 }
 

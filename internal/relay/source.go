@@ -83,15 +83,11 @@ func (s *source) listen(ctx context.Context, k Kind) error {
 // accept takes QEMU's connections one after the other. Each is open on the far side before the next is
 // taken, so that they arrive there in the order in which they were made here.
 func (s *source) accept(ctx context.Context, k Kind, listener *net.UnixListener) {
-	for {
-		conn, err := listener.AcceptUnix()
-		if err != nil {
-			return // closed by finish
-		}
+	taking(ctx, s.relay, listener.AcceptUnix, func(conn *net.UnixConn) {
 		if err := s.settings.checkPeer(k, conn); err != nil {
 			s.log("a connection was refused: %v", err)
 			_ = conn.Close()
-			continue
+			return
 		}
 		s.widen(conn)
 		if err := s.open(ctx, k, conn); err != nil {
@@ -100,7 +96,7 @@ func (s *source) accept(ctx context.Context, k Kind, listener *net.UnixListener)
 				s.failed(fmt.Errorf("open a channel for %s: %w", k, err))
 			}
 		}
-	}
+	})
 }
 
 func (s *source) open(ctx context.Context, k Kind, conn *net.UnixConn) error {
