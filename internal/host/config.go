@@ -49,7 +49,7 @@ func (c Config) target() (target, error) {
 	case overTLS:
 		_, err = t.tlsConfig()
 	case overSSH:
-		err = t.checkSSHFiles()
+		err = t.checkSSHFiles(c.log())
 	}
 	if err != nil {
 		return target{}, wrong(err)

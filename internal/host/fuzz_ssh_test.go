@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/kevinburke/ssh_config"
@@ -58,12 +59,13 @@ func FuzzKnownHosts(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := filepath.Join(dir, "known_hosts")
-		if err := os.WriteFile(file, text, 0o600); err != nil {
+		readable := slices.Concat([]byte("beta "), line, []byte("\n"), text)
+		if err := os.WriteFile(file, readable, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		k, err := hop{host: "alpha", port: 22, knownHosts: []string{file}, pinTo: file, direct: true}.pinned()
 		if err != nil {
-			return
+			t.Fatalf("a line of the file is in the way of the others: %v", err)
 		}
 		if err := k.check("", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 22}, stranger); err == nil {
 			t.Error("a stranger was taken for alpha")

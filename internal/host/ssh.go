@@ -22,7 +22,7 @@ const (
 )
 
 // checkSSHFiles finds what is wrong with the files that the URI and ~/.ssh/config name.
-func (t target) checkSSHFiles() error {
+func (t target) checkSSHFiles(log hclog.Logger) error {
 	c, err := loadSSHConfig()
 	if err != nil {
 		return err
@@ -32,8 +32,12 @@ func (t target) checkSSHFiles() error {
 		return err
 	}
 	for _, p := range way {
-		if _, err := p.pinned(); err != nil {
+		known, err := p.pinned()
+		if err != nil {
 			return err
+		}
+		if skipped := known.db.skipped; len(skipped) > 0 {
+			log.Warn("lines of known_hosts cannot be read, and are skipped", "lines", skipped)
 		}
 	}
 	if t.keyfile != "" {

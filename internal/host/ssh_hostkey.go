@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/skeema/knownhosts"
@@ -14,7 +15,7 @@ import (
 // pinned is what known_hosts says about one hop.
 type pinned struct {
 	hop hop
-	db  *knownhosts.HostKeyDB
+	db  knownKeys
 	// algorithms of the known keys; the host is asked for one of these, because it would else show a
 	// key of another kind that nobody has pinned
 	algorithms []string
@@ -22,18 +23,21 @@ type pinned struct {
 }
 
 func (p hop) pinned() (*pinned, error) {
-	db, err := knownhosts.NewDB(p.knownHosts...)
+	db, err := readKnownHosts(p.knownHosts)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the known host keys cannot be read: %w", errConfig, err)
 	}
 	k := &pinned{hop: p, db: db}
 	for _, a := range db.HostKeyAlgorithms(p.name()) {
-		if a != ssh.KeyAlgoRSA && a != "ssh-dss" { // SHA-1 and DSA prove nothing any more
+		if !slices.Contains(provesNothing, a) {
 			k.algorithms = append(k.algorithms, a)
 		}
 	}
 	return k, nil
 }
+
+// provesNothing are the algorithms with SHA-1 or DSA, in which signatures can be forged by now.
+var provesNothing = []string{ssh.KeyAlgoRSA, ssh.CertAlgoRSAv01, ssh.InsecureKeyAlgoDSA, ssh.InsecureCertAlgoDSAv01}
 
 // check is asked by the SSH library with the key the host has proved to hold.
 func (k *pinned) check(_ string, remote net.Addr, key ssh.PublicKey) error {
@@ -52,11 +56,11 @@ func (k *pinned) explain(key ssh.PublicKey, err error) error {
 	what := fmt.Sprintf("%s %s", keyKind(key), ssh.FingerprintSHA256(key))
 	switch {
 	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: the host key of %s (%s) is revoked in %s line %d", ErrUntrusted, k.hop.address(), what, revoked.Revoked.Filename, revoked.Revoked.Line)
+		return fmt.Errorf("%w: the host key of %s (%s) is revoked in %s line %d", ErrUntrusted, k.hop.address(), what, k.db.file(revoked.Revoked.Filename), revoked.Revoked.Line)
 	case errors.As(err, &unknown) && len(unknown.Want) > 0:
 		var known []string
 		for _, w := range unknown.Want {
-			known = append(known, fmt.Sprintf("%s in %s line %d", ssh.FingerprintSHA256(w.Key), w.Filename, w.Line))
+			known = append(known, fmt.Sprintf("%s in %s line %d", ssh.FingerprintSHA256(w.Key), k.db.file(w.Filename), w.Line))
 		}
 		return fmt.Errorf("%w: THE HOST KEY OF %s HAS CHANGED: it shows %s, known is %s. Either the host was installed anew, or somebody else answers in its place. Do not go on before you know; if it was installed anew, remove the old line and pin the new key", ErrUntrusted, k.hop.address(), what, strings.Join(known, ", "))
 	case errors.As(err, &unknown):
