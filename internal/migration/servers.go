@@ -63,8 +63,21 @@ func checkNetworkDisks(p *Plan, _ Options, fa facts, block blocker) string {
 	return strings.Join(found, ", ")
 }
 
-// serverInterval is how often the destination is asked to reach the servers while the guest is copied.
-const serverInterval = 500 * time.Millisecond
+// How often the destination is asked to reach the servers while the guest is copied. sshd holds it against an address when
+// somebody connects from there and leaves without logging in: since OpenSSH 9.8 a second each time, and it keeps the
+// address out when it comes to more than 15 (PerSourcePenalties). QEMU on the destination would be kept out, too.
+const (
+	serverInterval = 500 * time.Millisecond
+	sshInterval    = 30 * time.Second
+)
+
+// intervalOf is how often the servers of a disk may be reached.
+func intervalOf(d host.Disk) time.Duration {
+	if d.Protocol == "ssh" {
+		return sshInterval
+	}
+	return serverInterval
+}
 
 // errServerLost is why a copy is given up: on the destination the guest would have no disk.
 var errServerLost = errors.New("lost a server of its disks")
@@ -75,21 +88,40 @@ func (r *run) watchServers(ctx context.Context) {
 	if len(r.recipe.served) == 0 {
 		return
 	}
-	ticker := time.NewTicker(serverInterval)
-	defer ticker.Stop()
 	from, err := r.destination.Vantage(ctx)
 	if err != nil {
 		r.log.Debug("the servers of the guest's disks are not watched", "error", err)
 		return
 	}
 	defer from.Close()
+	if err := watchFrom(ctx, from, r.recipe.served); err != nil {
+		select {
+		case r.giveUp <- fmt.Errorf("%s %w", r.plan.To, err):
+		default: // it is being aborted already
+		}
+	}
+}
+
+// watchFrom reaches for the servers of all disks until one is lost, which is the error, or ctx ends. Each was reached just
+// before.
+func watchFrom(ctx context.Context, from vantage, disks []host.Disk) error {
+	ticker := time.NewTicker(serverInterval)
+	defer ticker.Stop()
+	reached := map[string]time.Time{}
+	for _, d := range disks {
+		reached[d.Target] = time.Now()
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticker.C:
 		}
-		for _, d := range r.recipe.served {
+		for _, d := range disks {
+			if every := intervalOf(d); every > serverInterval && time.Since(reached[d.Target]) < every {
+				continue
+			}
+			reached[d.Target] = time.Now()
 			lost := func() (string, bool) {
 				answer := from.Reach(ctx, d.Servers)
 				return answer.Why, answer.Known && !answer.Can
@@ -98,11 +130,7 @@ func (r *run) watchServers(ctx context.Context) {
 				continue
 			}
 			if why, twice := lost(); twice { // one connection may fail by chance
-				select {
-				case r.giveUp <- fmt.Errorf("%s %w: it does not reach %s of disk %s any more (%s)", r.plan.To, errServerLost, d.Source, d.Target, why):
-				default: // it is being aborted already
-				}
-				return
+				return fmt.Errorf("%w: it does not reach %s of disk %s any more (%s)", errServerLost, d.Source, d.Target, why)
 			}
 		}
 	}
