@@ -73,6 +73,8 @@ type Error struct {
 	Message string
 	// Err is the cause: ErrUnreachable, ErrNoDomain, a context's error and the like.
 	Err error
+	// errno comes with CodeSystem.
+	errno int
 }
 
 func (e *Error) Error() string {
@@ -122,18 +124,7 @@ func explain(host, call string, err error) error {
 	var l libvirt.Error
 	switch {
 	case errors.As(err, &l):
-		e := &Error{Host: host, Call: call, Code: l.Code, Message: terminal.Line(l.Message)}
-		switch l.Code {
-		case CodeNoDomain:
-			e.Err = ErrNoDomain
-		case CodeNoVolume:
-			e.Err = ErrNoVolume
-		case CodeVolumeExists:
-			e.Err = ErrVolumeExists
-		case CodeAccessDenied, CodeAuthFailed, CodeAuthCancelled, CodeAuthUnavailable:
-			e.Err = ErrDenied
-		}
-		return e
+		return &Error{Host: host, Call: call, Code: l.Code, Message: terminal.Line(l.Message), Err: meaning(l.Code, l.Message)}
 	case errors.Is(err, libvirt.ErrUnsupported):
 		return &Error{Host: host, Call: call, Code: CodeNotSupported,
 			Message: "the daemon is too old for this call"}

@@ -70,7 +70,7 @@ func (f *Folder) open(ctx context.Context, create bool) error {
 	if err := f.inTheWay(ctx); err != nil {
 		return err
 	}
-	if strings.Contains(refusal.Error(), "No such file or directory") {
+	if notThere(refusal) {
 		return &Error{Host: f.host.cfg.Name, Call: "open folder " + f.dir, Err: fs.ErrNotExist}
 	}
 	return refusal
@@ -192,6 +192,7 @@ func (f *Folder) Create(ctx context.Context, v Volume) error {
 	_, err = inFolder(ctx, f, what, func(l *libvirt.Libvirt, pool libvirt.StoragePool) (libvirt.StorageVol, error) {
 		return l.StorageVolCreateXML(pool, text, 0)
 	})
+	// the path is among the words in every language
 	if Code(err) == CodeOperationInvalid && strings.Contains(err.Error(), path.Join(f.dir, v.Name)) {
 		return &Error{Host: f.host.cfg.Name, Call: what, Err: ErrVolumeExists}
 	}
@@ -242,7 +243,7 @@ func (f *Folder) Close(ctx context.Context) error {
 
 // dropPool takes a transient pool away, once the daemon is done with what it does there.
 func (h *Host) dropPool(ctx context.Context, name string) error {
-	return whenIdle(ctx, func() error {
+	return whenIdle(ctx, name, func() error {
 		_, err := ask(ctx, h, "close storage pool "+name, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
 			pool, err := l.StoragePoolLookupByName(name)
 			if err == nil {
@@ -263,7 +264,7 @@ func inFolder[T any](ctx context.Context, f *Folder, what string, do func(*libvi
 	var value T
 	var err error
 	for range tries {
-		err = whenIdle(ctx, func() error {
+		err = whenIdle(ctx, f.pool.Name, func() error {
 			pool := f.pool
 			value, err = ask(ctx, f.host, what, jobLimit, func(l *libvirt.Libvirt) (T, error) { return do(l, pool) })
 			return err
@@ -298,14 +299,14 @@ func (f *Folder) poolGone(ctx context.Context, failure error) (bool, error) {
 
 // whenIdle repeats a call that a pool refuses while the daemon makes or copies a volume in it, for as long
 // as one call may take.
-func whenIdle(ctx context.Context, do func() error) error {
+func whenIdle(ctx context.Context, pool string, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, jobLimit)
 	defer cancel()
 	tick := time.NewTicker(busyPause)
 	defer tick.Stop()
 	for {
 		err := do()
-		if Code(err) != CodeInternal || !strings.Contains(err.Error(), "asynchronous jobs running") {
+		if !poolIsBusy(err, pool) {
 			return err
 		}
 		select {

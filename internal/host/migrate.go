@@ -25,7 +25,7 @@ func (s *Session) Begin(ctx context.Context, dom DomainID, p Params, f Flags) (c
 		return begun{cookie, xml}, err
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, "", s.earlier(ctx, dom, err)
 	}
 	return b.(begun).cookie, b.(begun).xml, nil
 }
@@ -60,7 +60,7 @@ func (s *Session) Perform(ctx context.Context, dom DomainID, p Params, cookie []
 // opens as itself. It has no limit but ctx; when ctx ends, so does the session, and the migration goes on.
 func (s *Session) PerformPeerToPeer(ctx context.Context, dom DomainID, peerURI string, p Params, f Flags) error {
 	_, err := s.perform(ctx, "migrate the guest", dom, libvirt.OptString{peerURI}, p, nil, f|FlagPeerToPeer)
-	return err
+	return s.earlier(ctx, dom, err)
 }
 
 func (s *Session) perform(ctx context.Context, what string, dom DomainID, peer libvirt.OptString, p Params, cookie []byte, f Flags) ([]byte, error) {

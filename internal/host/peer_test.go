@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -131,6 +132,16 @@ func (c *peerConn) fail(call header, code uint32, message string) {
 	b.Write(text(message))
 	b.Write(word(2))
 	_, _ = c.Write(frame(programRemote, call.procedure, typeReply, call.serial, 1, b.Bytes()))
+}
+
+// failSystem answers with an error of the daemon's operating system, as libvirt puts it on the wire.
+func (c *peerConn) failSystem(call header, errno uint32, message string) {
+	none := word(0)
+	b := bytes.Join([][]byte{
+		word(CodeSystem), word(18), word(1), text(message), word(2), none, // level, no domain
+		word(1), text("%s"), word(1), text(message), none, word(errno), word(math.MaxUint32), none, // strings, numbers, no network
+	}, nil)
+	_, _ = c.Write(frame(programRemote, call.procedure, typeReply, call.serial, 1, b))
 }
 
 func frame(program, procedure, kind uint32, serial int32, status uint32, payload []byte) []byte {

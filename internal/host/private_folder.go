@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -57,16 +56,20 @@ func (f *PrivateFolder) Close(ctx context.Context) error { return f.host.dropFol
 
 // dropFolder removes what PrivateFolder made.
 func (h *Host) dropFolder(ctx context.Context, name string) error {
-	_, err := ask(ctx, h, "remove a private folder", callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
-		p, err := l.StoragePoolLookupByName(name)
-		if err != nil {
-			return struct{}{}, err
-		}
-		if err := l.StoragePoolDelete(p, 0); err != nil && !strings.Contains(err.Error(), "No such file or directory") {
-			return struct{}{}, err // not empty yet; the pool stays as the note of it
-		}
-		return struct{}{}, l.StoragePoolUndefine(p)
+	const what = "remove a private folder"
+	pool, err := ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (libvirt.StoragePool, error) {
+		return l.StoragePoolLookupByName(name)
 	})
+	if err == nil {
+		_, err = ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+			return struct{}{}, l.StoragePoolDelete(pool, 0) // not if it is not empty yet; the pool stays as the note of it
+		})
+	}
+	if err == nil || notThere(err) {
+		_, err = ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+			return struct{}{}, l.StoragePoolUndefine(pool)
+		})
+	}
 	if Code(err) == CodeNoPool {
 		return nil
 	}

@@ -139,6 +139,7 @@ func FuzzReplies(f *testing.F) {
 		f.Add(uint8(i), uint32(statusOK), sample(calls[name].layout))
 	}
 	f.Add(uint8(0), uint32(statusError), slices.Concat(word(1), word(10), word(1), text("no domain"), word(2)))
+	f.Add(uint8(0), uint32(statusError), slices.Concat(word(CodeSystem), sample("i[s]i[sui][s][s][s]ii[su]")))
 	f.Fuzz(func(t *testing.T, which uint8, status uint32, payload []byte) {
 		name := names[int(which)%len(names)]
 		allocated, err := decoded(t, name, func(p *peerConn, h header) {

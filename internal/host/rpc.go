@@ -116,7 +116,7 @@ func call[T any](ctx context.Context, r *rpc, what string, limit time.Duration, 
 		case a.err == nil:
 			return a.value, nil
 		case errors.As(a.err, &said), !r.isDead():
-			return zero, explain(r.host, what, a.err)
+			return zero, r.explain(what, a.err)
 		}
 		return zero, r.lost(what)
 	}
@@ -142,6 +142,16 @@ func call[T any](ctx context.Context, r *rpc, what string, limit time.Duration, 
 		}
 		return zero, &Error{Host: r.host, Call: what, Message: "the call was cancelled before the daemon answered", Err: err}
 	}
+}
+
+// explain adds to a daemon's error what only the wire has seen of it.
+func (r *rpc) explain(what string, err error) error {
+	explained := explain(r.host, what, err)
+	var said libvirt.Error
+	if e, ok := explained.(*Error); ok && errors.As(err, &said) {
+		e.errno = r.wire.errno(said.Message)
+	}
+	return explained
 }
 
 func (r *rpc) begin() bool {

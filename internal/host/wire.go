@@ -36,6 +36,7 @@ type wire struct {
 	mu      sync.Mutex
 	waiting map[int32]asked // serial of a call without its reply
 	offered []uint32        // ways in that the daemon offers
+	errnos  map[string]int  // what came with errors of the daemon's system, by their words
 	cause   error
 
 	heard     atomic.Uint64 // counts whatever came from the daemon
@@ -132,9 +133,37 @@ func (w *wire) next() ([]byte, error) {
 		if err := checkReply(what, h, payload); err != nil {
 			return nil, err
 		}
+		if h.status == statusError {
+			w.noteErrno(payload)
+		}
 		return frame.Bytes(), nil
 	}
 	return nil, nil
+}
+
+// mostErrnos bounds what is remembered of errors.
+const mostErrnos = 64
+
+// noteErrno keeps an error's number until its reader asks. The words tell which error it was: the number's own are among
+// them.
+func (w *wire) noteErrno(payload []byte) {
+	message, errno := systemError(payload)
+	if errno <= 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.errnos == nil || len(w.errnos) >= mostErrnos {
+		w.errnos = map[string]int{}
+	}
+	w.errnos[message] = errno
+}
+
+// errno is the number that came with an error of these words, 0 for none.
+func (w *wire) errno(message string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.errnos[message]
 }
 
 // heardReader notes that bytes keep coming while a long frame is read.

@@ -2,13 +2,15 @@ package migration
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
 // advices turn what the daemons and QEMU say into what a person can do. The texts are QEMU's and
-// libvirt's own, in every version this program supports.
+// libvirt's own, in every version this program supports. QEMU speaks English alone; where libvirt speaks another language,
+// a hint may be missing.
 var advices = []struct {
 	in   string
 	hint string
@@ -18,17 +20,15 @@ var advices = []struct {
 	{"Unable to import", "QEMU could not read its certificates in /etc/pki/qemu: check their format and that libvirt-qemu may read the keys"},
 	{"certificate", "check QEMU's certificates in /etc/pki/qemu on both hosts: present, not expired, signed by one CA, and readable for libvirt-qemu"},
 	{"Unable to read from socket", "the destination's QEMU broke the connection: its log is /var/log/libvirt/qemu on the destination"},
-	{"unable to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
-	{"Failed to connect", "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"},
+	{"unable to connect", notConnected},
+	{"Failed to connect", notConnected},
 	{"Connection refused", "check migration_address, and that the firewall lets ports 49152 to 49215 through"},
 	{"No route to host", "check migration_address and the network between the hosts"},
-	{earlierJob, "libvirt has not ended an earlier migration of this guest yet: run the same again in a minute"},
 	{"Postcopy is not supported", "permit it with sysctl vm.unprivileged_userfaultfd=1 on both hosts, or choose another convergence.on_timeout"},
 	{"Attempt to migrate guest to the same host", "set a distinct host_uuid in libvirtd.conf of one of the hosts"},
 }
 
-// earlierJob is what libvirt says of a migration while it has not ended the one before.
-const earlierJob = "another migration job is already running"
+const notConnected = "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"
 
 // stuckDaemon is about a lock that the call of a migration holds for good.
 const stuckDaemon = "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 may have when it drove a migration (peer_to_peer) that broke in its switchover: run the same again, which ends it where QEMU is what it waits for; restart libvirtd there only if the guest certainly runs nowhere else, since it may resume the guest by itself when it comes back"
@@ -39,13 +39,16 @@ func advice(err error) string {
 	case host.CodeMigrateUnsafe:
 		return "libvirt takes the migration for unsafe because of a disk's cache mode: use cache='none' or 'directsync' on disks that both hosts reach"
 	case host.CodeTimeout:
-		if strings.Contains(err.Error(), "DomainMigratePerform") {
+		if strings.Contains(err.Error(), "DomainMigratePerform") { // the name of a call, in every language
 			return stuckDaemon
 		}
 		return "another job held the guest; virsh domjobinfo shows it"
 	}
-	if errors.Is(err, errServerLost) {
+	switch {
+	case errors.Is(err, errServerLost):
 		return "mend the way from the destination to that server, then run the same again"
+	case errors.Is(err, host.ErrEarlierJob):
+		return "libvirt has not ended an earlier migration of this guest yet: run the same again in a minute"
 	}
 	if errors.Is(err, host.ErrOtherDaemon) {
 		return "" // it says itself what to do, and its certificate is none of QEMU's
@@ -56,13 +59,16 @@ func advice(err error) string {
 			return a.hint
 		}
 	}
+	if host.NotConnected(err) {
+		return notConnected
+	}
 	return ""
 }
 
 // handshakes are the texts of failures that QEMU and libvirt only have before the first byte of a guest
 // is sent: credentials that cannot be loaded, a connection that was never made, a server that could not
 // be verified. A connection that broke later, or a server that refused us after we had begun, has other
-// words, and is not among them.
+// words, and is not among them. All but "unable to connect to server" are QEMU's, and that one comes with a number.
 var handshakes = []string{
 	"Unable to access credentials", "Unable to import", "Certificate does not match the hostname",
 	"The certificate is not trusted", "The certificate hasn't got a known issuer", "The certificate has been revoked",
@@ -73,10 +79,5 @@ var handshakes = []string{
 // beforeMemory says whether a failure is one that only comes before a byte of the guest was sent.
 func beforeMemory(err error) bool {
 	text := err.Error()
-	for _, h := range handshakes {
-		if strings.Contains(text, h) {
-			return true
-		}
-	}
-	return false
+	return host.NotConnected(err) || slices.ContainsFunc(handshakes, func(h string) bool { return strings.Contains(text, h) })
 }

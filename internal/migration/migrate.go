@@ -307,7 +307,7 @@ func (op *operation) mayRepeat(ctx context.Context, r *run, fa facts, failure er
 		op.overtaken++
 		f.log.Info("another controller moves the guest at the same time", "guest", r.id.Name, "said", failure)
 		return op.overtaken <= maxOvertaken && op.pause(ctx)
-	case strings.Contains(failure.Error(), earlierJob) && time.Since(op.began) < earlierJobPatience:
+	case errors.Is(failure, host.ErrEarlierJob) && time.Since(op.began) < earlierJobPatience:
 		f.log.Info("waiting: libvirt has not ended an earlier migration of this guest yet", "guest", r.id.Name)
 		return op.pause(ctx)
 	}
