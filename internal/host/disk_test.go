@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -155,20 +155,36 @@ func FuzzStorageXML(f *testing.F) {
 	})
 }
 
-func TestOnlyOwnAndDeadControllersPoolsAreSwept(t *testing.T) {
+func TestOnlyDeadControllersPoolsAreSwept(t *testing.T) {
+	const here, elsewhere, random = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "0123456789abcdef01234567"
+	now := time.Unix(1_800_000_000, 0)
+	young, old := now.Add(-23*time.Hour).Unix(), now.Add(-25*time.Hour).Unix()
 	alive := func(pid int) bool { return pid == 7 }
+	pool := func(machine string, pid int, made int64) string {
+		return fmt.Sprintf("virtmigrate-%s-%d-%d-%s", machine, pid, made, random)
+	}
 	for name, want := range map[string]bool{
-		"virtmigrate-abc-8-ff":  true,
-		"virtmigrate-abc-7-ff":  false, // alive
-		"virtmigrate-abd-8-ff":  false, // of another machine
-		"virtmigrate-abc-8":     false,
-		"virtmigrate-abc--8-ff": false,
-		"virtmigrate-abc-0-ff":  false,
-		"virtmigrate-abc-x-ff":  false,
-		"virtmigrate-abc":       false,
-		"images":                false,
+		pool(here, 8, young):                     true,
+		pool(here, 8, old):                       true,
+		pool(here, 7, old):                       false, // alive
+		pool(elsewhere, 8, old):                  true,
+		pool(elsewhere, 7, old):                  true, // nobody here
+		pool(elsewhere, 8, young):                false,
+		pool(elsewhere, 8, now.Unix()+100000):    false, // a clock that is ahead
+		pool(here, 0, old):                       false,
+		pool(here, -1, old):                      false,
+		pool(elsewhere, 8, 0):                    false,
+		pool(elsewhere, 8, -old):                 false,
+		pool("images", 8, old):                   false,
+		pool(elsewhere, 8, old) + "0":            false,
+		pool(elsewhere, 8, old) + "-x":           false,
+		"x" + pool(elsewhere, 8, old):            false,
+		"virtmigrate-" + here + "-8-" + random:   false, // without its time
+		"virtmigrate-" + here + "-x-1-" + random: false,
+		"virtmigrate-" + here:                    false,
+		"images":                                 false,
 	} {
-		if got := leftBehind(name, "abc", alive); got != want {
+		if got := leftBehind(name, here, now, alive); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -176,12 +192,11 @@ func TestOnlyOwnAndDeadControllersPoolsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked int
-	if !leftBehind(name, machine(), func(pid int) bool { asked = pid; return false }) || asked != os.Getpid() {
-		t.Errorf("%s is not known for one of process %d's", name, os.Getpid())
+	if m, ok := parsePoolName(name); !ok || m.machine != machine() || m.pid != os.Getpid() || time.Since(m.made).Abs() > time.Minute {
+		t.Errorf("%s is of %+v, %v", name, m, ok)
 	}
-	if again, _ := newPoolName(); again == name || len(strings.Split(name, "-")) != 4 {
-		t.Errorf("%s, %s", name, again)
+	if again, _ := newPoolName(); again == name {
+		t.Errorf("%s twice", name)
 	}
 }
 

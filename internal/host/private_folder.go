@@ -10,7 +10,7 @@ import (
 )
 
 // PrivateFolder is a directory that the daemon made for us, with an owner of our choice, for a login that
-// may not make it itself. To the daemon it is the target of a storage pool that is never started.
+// may not make it itself. To the daemon it is the target of a storage pool that we never start.
 type PrivateFolder struct {
 	host *Host
 	pool string
@@ -54,21 +54,32 @@ func (f *PrivateFolder) Path() string { return f.dir }
 // Close removes the directory, which must be empty, and the daemon's note of it. It may be called again.
 func (f *PrivateFolder) Close(ctx context.Context) error { return f.host.dropFolder(ctx, f.pool) }
 
-// dropFolder removes what PrivateFolder made.
+// dropFolder removes what PrivateFolder made. A daemon that is started anew takes the pool for an active one, since its
+// directory is there.
 func (h *Host) dropFolder(ctx context.Context, name string) error {
 	const what = "remove a private folder"
-	pool, err := ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (libvirt.StoragePool, error) {
-		return l.StoragePoolLookupByName(name)
-	})
-	if err == nil {
-		_, err = ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
-			return struct{}{}, l.StoragePoolDelete(pool, 0) // not if it is not empty yet; the pool stays as the note of it
+	do := func(f func(*libvirt.Libvirt, libvirt.StoragePool) error) error {
+		_, err := ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+			p, err := l.StoragePoolLookupByName(name)
+			if err == nil {
+				err = f(l, p)
+			}
+			return struct{}{}, err
 		})
+		return err
+	}
+	err := do(func(l *libvirt.Libvirt, p libvirt.StoragePool) error {
+		active, err := l.StoragePoolIsActive(p)
+		if err == nil && active != 0 {
+			err = l.StoragePoolDestroy(p)
+		}
+		return err
+	})
+	if err == nil { // it fails while the directory is not empty; the pool stays as the note of it
+		err = do(func(l *libvirt.Libvirt, p libvirt.StoragePool) error { return l.StoragePoolDelete(p, 0) })
 	}
 	if err == nil || notThere(err) {
-		_, err = ask(ctx, h, what, callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
-			return struct{}{}, l.StoragePoolUndefine(pool)
-		})
+		err = do(func(l *libvirt.Libvirt, p libvirt.StoragePool) error { return l.StoragePoolUndefine(p) })
 	}
 	if Code(err) == CodeNoPool {
 		return nil

@@ -50,6 +50,7 @@ const (
 	procPoolDelete   = 81
 	procPoolUndefine = 82
 	procPoolByName   = 84
+	procPoolActive   = 154
 	procPools        = 281
 	procJob          = 298
 	procBegin        = 302
@@ -85,7 +86,7 @@ func TestAFolderThatMayNotBeLookedIntoInGerman(t *testing.T) {
 
 func TestAPrivateFolderThatIsGoneInGerman(t *testing.T) {
 	h, calls := germanPeer(t, map[uint32]func(*peerConn, header){
-		procPoolByName: replying(aPool), procPoolDelete: missing, procPoolUndefine: replying(nil),
+		procPoolByName: replying(aPool), procPoolActive: replying(word(0)), procPoolDelete: missing, procPoolUndefine: replying(nil),
 	})
 	if err := h.dropFolder(t.Context(), "virtmigrate-pool"); err != nil || calls(procPoolUndefine) != 1 {
 		t.Errorf("forgotten %d times, error %v", calls(procPoolUndefine), err)
