@@ -124,7 +124,7 @@ func (d *destination) open(ctx context.Context, l *link, hello position) error {
 		}
 		d.mu.Unlock()
 	}
-	conn, err := d.dial(hello.kind)
+	conn, err := d.dial(ctx, hello.kind)
 	if err != nil {
 		forget()
 		return err
@@ -142,9 +142,9 @@ func (d *destination) open(ctx context.Context, l *link, hello position) error {
 }
 
 // dial connects to the socket on which QEMU waits, or to the daemon.
-func (d *destination) dial(k Kind) (*net.UnixConn, error) {
+func (d *destination) dial(ctx context.Context, k Kind) (*net.UnixConn, error) {
 	if k == Daemon {
-		return d.dialDaemon()
+		return d.dialDaemon(ctx)
 	}
 	path := d.settings.path(k)
 	if d.settings.Sockets[k.String()] == "" {
@@ -162,7 +162,7 @@ func (d *destination) dial(k Kind) (*net.UnixConn, error) {
 	return conn, nil
 }
 
-func (d *destination) dialDaemon() (*net.UnixConn, error) {
+func (d *destination) dialDaemon(ctx context.Context) (*net.UnixConn, error) {
 	if len(d.settings.DaemonSockets) == 0 {
 		return nil, wrong("it opens a channel for the daemon, which this migration has not")
 	}
@@ -171,9 +171,13 @@ func (d *destination) dialDaemon() (*net.UnixConn, error) {
 	d.daemon = nil
 	d.mu.Unlock()
 	if conn != nil {
-		return conn, nil
+		return conn, nil // by way of the supervisor's guard
 	}
-	return dialFirst(d.settings.DaemonSockets)
+	way, err := d.settings.guarded(ctx, &d.running, d.tell)
+	if err != nil {
+		return nil, err
+	}
+	return unixConn(way)
 }
 
 // dialFirst connects to the first socket that answers.

@@ -1,6 +1,6 @@
 // Package relay is the side-band path of guest memory: two small processes that carry the bytes of two
 // QEMUs' sockets over TLS 1.3, with nothing installed or configured on the hosts beforehand. It knows
-// sockets and bytes; of libvirt and of migrations it knows nothing.
+// sockets and bytes; of libvirt it knows which calls belong to a migration (guard.go), and of migrations nothing else.
 //
 //	source host                                    destination host
 //	QEMU ──UNIX socket──> relay ═══ TLS 1.3 ═══> relay ──UNIX socket──> QEMU

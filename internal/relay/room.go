@@ -68,7 +68,11 @@ func roomPair() (mine *net.UnixConn, childs *os.File, err error) {
 
 // inherited is a UNIX socket that this process was started with.
 func inherited(fd int, name string) (*net.UnixConn, error) {
-	file := os.NewFile(uintptr(fd), name)
+	return unixConn(os.NewFile(uintptr(fd), name))
+}
+
+// unixConn takes over a file that is a UNIX socket.
+func unixConn(file *os.File) (*net.UnixConn, error) {
 	conn, err := net.FileConn(file)
 	_ = file.Close()
 	if err != nil {

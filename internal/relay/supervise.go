@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +21,7 @@ import (
 
 // A relay that root started does not stay root. This process makes the sockets' directory, starts the
 // relay proper as a user that nobody else is, passes the control channel on, and removes the directory at
-// the end. It touches no byte from the network.
+// the end. Of what comes from the network it reads only the headers of calls to libvirtd, as guard.go says.
 
 // The users that relays become: above what systemd gives to containers and to services of its own, and
 // below what it leaves to foreign systems (https://systemd.io/UIDS-GIDS/).
@@ -51,41 +53,25 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 	defer release()
 	settings.Make = false
 
-	cmd := exec.Command("/proc/self/exe", child)
-	cmd.Env = []string{}
-	cmd.Dir = "/"
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}}
 	room, childs, err := roomPair()
 	if err != nil {
 		return err
 	}
 	defer room.Close()
-	cmd.ExtraFiles = []*os.File{childs}
+	files := []*os.File{childs}
 	if len(settings.DaemonSockets) > 0 {
-		// libvirtd takes root at its word, and the child is nobody.
-		conn, err := dialFirst(settings.DaemonSockets)
+		// libvirtd takes root at its word, and the child is nobody
+		ctx, end := context.WithCancel(context.Background())
+		var guards sync.WaitGroup
+		defer guards.Wait()
+		defer end()
+		way, err := settings.guarded(ctx, &guards, tell)
 		if err != nil {
 			return err
 		}
-		file, err := conn.File()
-		_ = conn.Close()
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+		files = append(files, way)
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	err = cmd.Start()
-	_ = childs.Close()
+	cmd, in, out, err := startChild(id, files)
 	if err != nil {
 		return fmt.Errorf("start the relay as user %d: %w", id, err)
 	}
@@ -96,6 +82,29 @@ func supervise(settings Settings, commands <-chan command, tell func(event)) err
 		return fmt.Errorf("the relay ended: %w", err)
 	}
 	return nil
+}
+
+// startChild starts the relay proper as a user of its own. The files are its alone afterwards, so that they end with
+// it.
+func startChild(id int, files []*os.File) (cmd *exec.Cmd, in io.Writer, out io.Reader, err error) {
+	defer func() {
+		for _, file := range files {
+			_ = file.Close()
+		}
+	}()
+	cmd = exec.Command("/proc/self/exe", child)
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = files
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}}
+	if in, err = cmd.StdinPipe(); err == nil {
+		out, err = cmd.StdoutPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	return cmd, in, out, err
 }
 
 // passCommands tells the child what the controller says. Its end of the pipe closes only with this process:
