@@ -192,7 +192,8 @@ func TestOnlyDeadControllersPoolsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, ok := parsePoolName(name); !ok || m.machine != machine() || m.pid != os.Getpid() || time.Since(m.made).Abs() > time.Minute {
+	m, ok := parsePoolName(name)
+	if !ok || m.machine != machine() || m.pid != os.Getpid() || time.Since(m.made).Abs() > time.Minute {
 		t.Errorf("%s is of %+v, %v", name, m, ok)
 	}
 	if again, _ := newPoolName(); again == name {

@@ -124,7 +124,8 @@ func explain(host, call string, err error) error {
 	var l libvirt.Error
 	switch {
 	case errors.As(err, &l):
-		return &Error{Host: host, Call: call, Code: l.Code, Message: terminal.Line(l.Message), Err: meaning(l.Code, l.Message)}
+		words := terminal.Line(l.Message)
+		return &Error{Host: host, Call: call, Code: l.Code, Message: words, Err: meaning(l.Code, words)}
 	case errors.Is(err, libvirt.ErrUnsupported):
 		return &Error{Host: host, Call: call, Code: CodeNotSupported,
 			Message: "the daemon is too old for this call"}

@@ -28,7 +28,8 @@ func TestPoolsOfControllersElsewhereAreSweptAfterADay(t *testing.T) {
 	a := alpha(t)
 	ctx := within(t, 2*time.Minute)
 	pool := func(age time.Duration) string {
-		return fmt.Sprintf("virtmigrate-%s-4711-%d-%s", strings.Repeat("ab", 6), time.Now().Add(-age).Unix(), strings.Repeat("cd", 12))
+		made := time.Now().Add(-age).Unix()
+		return fmt.Sprintf("virtmigrate-%s-4711-%d-%s", strings.Repeat("ab", 6), made, strings.Repeat("cd", 12))
 	}
 	oldPrivate, oldOpen, young, foreign := pool(30*time.Hour), pool(26*time.Hour), pool(time.Hour), "virtmigrate-images"
 	folder := func(name string) string { return "/var/lib/libvirt/sweep/" + name }
@@ -62,7 +63,8 @@ func TestPoolsOfControllersElsewhereAreSweptAfterADay(t *testing.T) {
 	if err := a.RestartDaemon(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if all := strings.Fields(virsh("pool-list", "--all", "--name")); !slices.Contains(all, oldPrivate) || !slices.Contains(all, oldOpen) {
+	all := strings.Fields(virsh("pool-list", "--all", "--name"))
+	if !slices.Contains(all, oldPrivate) || !slices.Contains(all, oldOpen) {
 		t.Fatalf("the restart took them away already: %q", all)
 	}
 	gone, err := dial(t, a.URI(lab.TLS)).SweepFolders(ctx)

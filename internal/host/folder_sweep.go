@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// A controller that was killed leaves the pools of its open folders on the hosts. libvirt keeps those of private folders
-// over restarts of its daemon and of the host. So that a later controller knows them, a pool's name says who made it, and
-// when:
+// A controller that was killed leaves the pools of its open folders on the hosts. libvirt keeps those of private
+// folders over restarts of its daemon and of the host. So that a later controller knows them, a pool's name says who
+// made it, and when:
 //
 //	virtmigrate-MACHINE-PID-SECONDS-RANDOM
 //
@@ -70,12 +70,12 @@ func parsePoolName(name string) (m poolMaker, ok bool) {
 	return poolMaker{parts[0], pid, time.Unix(seconds, 0)}, true
 }
 
-// poolAge is how old a pool of another machine's controller has to be to count as left behind. A controller holds one for
-// minutes, and where it copies large disks for hours; clocks may differ.
+// poolAge is how old a pool of another machine's controller has to be to count as left behind. A controller holds one
+// for minutes, and where it copies large disks for hours; clocks may differ.
 const poolAge = 24 * time.Hour
 
-// leftBehind says whether the maker of a pool is gone: a process of this machine that has ended, or one of another machine
-// whose pool is older than any that is used. A number that another process has by now counts as alive.
+// leftBehind says whether the maker of a pool is gone: a process of this machine that has ended, or one of another
+// machine whose pool is older than any that is used. A number that another process has by now counts as alive.
 func leftBehind(pool, machine string, now time.Time, alive func(pid int) bool) bool {
 	m, ok := parsePoolName(pool)
 	switch {
@@ -93,8 +93,8 @@ const (
 	sweepLimit = 30 * time.Second
 )
 
-// SweepFolders takes away what controllers left that ended without closing their folders, and names it: what was left from
-// this machine at once, what was left from others after a day. A private folder that is not empty stays.
+// SweepFolders takes away what controllers left that ended without closing their folders, and names it: what was left
+// from this machine at once, what was left from others after a day. A private folder that is not empty stays.
 func (h *Host) SweepFolders(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()

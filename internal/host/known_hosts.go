@@ -21,8 +21,8 @@ type knownKeys struct {
 }
 
 // readKnownHosts takes a line that cannot be read as one that is not there, as OpenSSH does: it may be damaged, or of a
-// kind of key that this program does not know yet, and it says nothing about the other hosts. Files of which no line can be
-// read are taken for something else, and are an error.
+// kind of key that this program does not know yet, and it says nothing about the other hosts. Files of which no line
+// can be read are taken for something else, and are an error.
 func readKnownHosts(files []string) (knownKeys, error) {
 	db, err := knownhosts.NewDB(files...)
 	if err == nil {

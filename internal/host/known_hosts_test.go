@@ -65,7 +65,7 @@ func TestALineThatCannotBeReadIsSkipped(t *testing.T) {
 				t.Errorf("skipped %q", d)
 			}
 			err := k.check("", from, publicKey(t, 2))
-			if err == nil || !strings.Contains(err.Error(), "known_hosts line 3") || strings.Contains(err.Error(), "virtmigrate-known") {
+			if err == nil || !strings.Contains(err.Error(), k.hop.pinTo+" line 3") {
 				t.Errorf("the error of a changed key: %v", err)
 			}
 		})
@@ -79,11 +79,15 @@ func TestALineThatCannotBeReadIsSkipped(t *testing.T) {
 func TestSkippedLinesAreNamed(t *testing.T) {
 	configured(t, "")
 	file := filepath.Join(t.TempDir(), "known")
-	if err := os.WriteFile(file, []byte("alpha ssh-ed25519 nonsense\nbeta "+string(ssh.MarshalAuthorizedKey(publicKey(t, 1)))), 0o600); err != nil {
+	lines := "alpha ssh-ed25519 nonsense\nbeta " + string(ssh.MarshalAuthorizedKey(publicKey(t, 1)))
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	c := Config{Name: "alpha", URI: "qemu+ssh://root@alpha/system?known_hosts=" + file, Log: hclog.New(&hclog.LoggerOptions{Output: &log})}
+	c := Config{
+		Name: "alpha", URI: "qemu+ssh://root@alpha/system?known_hosts=" + file,
+		Log: hclog.New(&hclog.LoggerOptions{Output: &log}),
+	}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}

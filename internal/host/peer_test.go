@@ -139,7 +139,8 @@ func (c *peerConn) failSystem(call header, errno uint32, message string) {
 	none := word(0)
 	b := bytes.Join([][]byte{
 		word(CodeSystem), word(18), word(1), text(message), word(2), none, // level, no domain
-		word(1), text("%s"), word(1), text(message), none, word(errno), word(math.MaxUint32), none, // strings, numbers, no network
+		word(1), text("%s"), word(1), text(message), none, // strings
+		word(errno), word(math.MaxUint32), none, // numbers, no network
 	}, nil)
 	_, _ = c.Write(frame(programRemote, call.procedure, typeReply, call.serial, 1, b))
 }

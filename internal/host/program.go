@@ -182,7 +182,8 @@ func (p Program) run(ctx context.Context, start func(command string) (*started, 
 		default:
 			_ = s.wait()
 			s.kill()
-			return nil, fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, terminal.Line(string(word)+s.complaint.String()))
+			said := terminal.Line(string(word) + s.complaint.String())
+			return nil, fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, said)
 		}
 	}
 	return nil, ErrCannotRun // not reached

@@ -8,8 +8,8 @@ import (
 )
 
 // What libvirt says is for people, and in the language of its daemon. So what is decided on is its code, a number that
-// comes with the words (errno), a name of ours among them, or another question; its words only where nothing else tells,
-// and then in addition.
+// comes with the words (errno), a name of ours among them, or another question; its words only where nothing else
+// tells, and then in addition.
 
 // ErrEarlierJob marks a migration that libvirt refuses because it has not ended the one before.
 var ErrEarlierJob = errors.New("libvirt has not ended an earlier migration of the guest")
@@ -51,11 +51,14 @@ func meaning(code uint32, message string) error {
 // error in which the pool is named, of which libvirt has no other.
 func poolIsBusy(err error, pool string) bool {
 	var e *Error
-	return errors.Is(err, errPoolBusy) || errors.As(err, &e) && e.Code == CodeInternal && pool != "" && strings.Contains(e.Message, pool)
+	if errors.Is(err, errPoolBusy) {
+		return true
+	}
+	return errors.As(err, &e) && e.Code == CodeInternal && pool != "" && strings.Contains(e.Message, pool)
 }
 
-// earlier marks the refusal of a migration that has not begun while the domain has another, which only an answer to that
-// question can tell in another language than English.
+// earlier marks the refusal of a migration that has not begun while the domain has another, which only an answer to
+// that question can tell in another language than English.
 func (s *Session) earlier(ctx context.Context, dom DomainID, err error) error {
 	var e *Error
 	if Code(err) != CodeOperationInvalid || errors.Is(err, ErrEarlierJob) || !errors.As(err, &e) {
@@ -75,8 +78,8 @@ const (
 	linuxECONNREFUSED = 111
 )
 
-// NotConnected says whether a daemon, or what it started, was refused a connection. Other numbers may as well be those of
-// a connection that broke later.
+// NotConnected says whether a daemon, or what it started, was refused a connection. Other numbers may as well be those
+// of a connection that broke later.
 func NotConnected(err error) bool { return errnoOf(err) == linuxECONNREFUSED }
 
 // notThere says whether a daemon did not find a file or directory.

@@ -59,7 +59,7 @@ const (
 )
 
 func missing(c *peerConn, call header) {
-	c.failSystem(call, linuxENOENT, "Verzeichnis »/images« kann nicht geöffnet werden: Datei oder Verzeichnis nicht gefunden")
+	c.failSystem(call, linuxENOENT, "Verzeichnis »/images« ist nicht zu öffnen: Datei oder Verzeichnis nicht gefunden")
 }
 
 func TestAFolderThatIsNotThereInGerman(t *testing.T) {
@@ -86,7 +86,8 @@ func TestAFolderThatMayNotBeLookedIntoInGerman(t *testing.T) {
 
 func TestAPrivateFolderThatIsGoneInGerman(t *testing.T) {
 	h, calls := germanPeer(t, map[uint32]func(*peerConn, header){
-		procPoolByName: replying(aPool), procPoolActive: replying(word(0)), procPoolDelete: missing, procPoolUndefine: replying(nil),
+		procPoolByName: replying(aPool), procPoolActive: replying(word(0)),
+		procPoolDelete: missing, procPoolUndefine: replying(nil),
 	})
 	if err := h.dropFolder(t.Context(), "virtmigrate-pool"); err != nil || calls(procPoolUndefine) != 1 {
 		t.Errorf("forgotten %d times, error %v", calls(procPoolUndefine), err)
@@ -117,10 +118,11 @@ func TestAPoolThatFailsInGermanIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-// TestAnEarlierMigrationInGerman: both ways to begin one tell that another goes on, and do not take every refusal for that.
+// TestAnEarlierMigrationInGerman: both ways to begin one tell that another goes on, and do not take every refusal for
+// that.
 func TestAnEarlierMigrationInGerman(t *testing.T) {
 	refuse := func(c *peerConn, call header) {
-		c.fail(call, CodeOperationInvalid, "Angeforderte Operation ist nicht gültig: ein anderer Migrationsauftrag läuft bereits")
+		c.fail(call, CodeOperationInvalid, "Operation ist nicht gültig: ein anderer Migrationsauftrag läuft bereits")
 	}
 	job := func(kind uint32) []byte { // one without figures, of that operation
 		return slices.Concat(word(2), word(1), text("operation"), word(1), word(kind))
@@ -134,7 +136,9 @@ func TestAnEarlierMigrationInGerman(t *testing.T) {
 		"none":              {slices.Concat(word(0), word(0)), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, _ := germanPeer(t, map[uint32]func(*peerConn, header){procBegin: refuse, procPerform: refuse, procJob: replying(c.job)})
+			h, _ := germanPeer(t, map[uint32]func(*peerConn, header){
+				procBegin: refuse, procPerform: refuse, procJob: replying(c.job),
+			})
 			s, err := h.Session(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -170,7 +174,7 @@ func TestTheWordsOfAnEnglishDaemonAreKnown(t *testing.T) {
 		words string
 		is    error
 	}{
-		{CodeOperationInvalid, "Requested operation is not valid: another migration job is already running for domain 'web'", ErrEarlierJob},
+		{CodeOperationInvalid, "not valid: another migration job is already running for domain 'web'", ErrEarlierJob},
 		{CodeInternal, "internal error: pool 'default' has asynchronous jobs running.", errPoolBusy},
 		{CodeOperationInvalid, "Requested operation is not valid: domain is not running", nil},
 		{CodeInternal, "internal error: another migration job is already running", nil},

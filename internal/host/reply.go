@@ -20,9 +20,9 @@ type asked struct{ program, procedure uint32 }
 //	[…]  an optional value: 0, or 1 and the value
 type layout string
 
-// replies are the layouts of all the replies that this package waits for. go-libvirt allocates what a length says before
-// it has read what the length is of, so that a few bytes could end this process, which no recover prevents. A reply
-// reaches it only when all that it claims is there, and a reply to a procedure that is not here never does.
+// replies are the layouts of all the replies that this package waits for. go-libvirt allocates what a length says
+// before it has read what the length is of, so that a few bytes could end this process, which no recover prevents. A
+// reply reaches it only when all that it claims is there, and a reply to a procedure that is not here never does.
 var replies = map[asked]layout{
 	{programRemote, 1}:   "",  // open
 	{programRemote, 3}:   "s", // driver
@@ -97,7 +97,8 @@ var replies = map[asked]layout{
 	{programQEMU, 1}:     "s",        // monitor
 }
 
-// errorLayout is what go-libvirt reads of an error: code, domain, whether there is a message, the message, and the level.
+// errorLayout is what go-libvirt reads of an error: code, domain, whether there is a message, the message, and the
+// level.
 const errorLayout layout = "iiisi"
 
 // The statuses of replies. A third belongs to streams, of which there are none here.

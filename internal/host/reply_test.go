@@ -75,7 +75,10 @@ func TestLyingRepliesCostNothing(t *testing.T) {
 	said := func(message []byte) []byte {
 		return bytes.Join([][]byte{word(1), word(10), word(1), message}, nil)
 	}
-	parameter := bytes.Join([][]byte{text("name"), word(7), word(lie)}, nil)
+	recordsLie := slices.Concat(word(1), domain, word(lie))
+	parameterLie := slices.Concat(word(2), word(1), text("name"), word(7), word(lie))
+	prepareLie, finishLie := append(text("cookie"), word(lie)...), append(slices.Clone(domain), word(lie)...)
+	silentLie := slices.Concat(word(1), word(10), word(0), word(lie))
 	// a reply that carries an event is decoded as that event
 	tunable := bytes.Join([][]byte{word(1), domain, word(lie)}, nil)
 	for name, c := range map[string]struct {
@@ -87,20 +90,20 @@ func TestLyingRepliesCostNothing(t *testing.T) {
 		"an array":                            {call: "ConnectListAllNetworks", payload: word(lie)},
 		"an array of numbers":                 {call: "NodeGetFreePages", payload: word(lie)},
 		"an array of records":                 {call: "ConnectGetAllDomainStats", payload: word(lie)},
-		"an array in an array":                {call: "ConnectGetAllDomainStats", payload: slices.Concat(word(1), domain, word(lie))},
+		"an array in an array":                {call: "ConnectGetAllDomainStats", payload: recordsLie},
 		"an array after a string":             {call: "DomainListAllCheckpoints", payload: word(lie)},
 		"a string in an array":                {call: "ConnectListAllNodeDevices", payload: append(word(1), word(lie)...)},
-		"a typed parameter":                   {call: "DomainGetJobStats", payload: slices.Concat(word(2), word(1), parameter)},
+		"a typed parameter":                   {call: "DomainGetJobStats", payload: parameterLie},
 		"a string":                            {call: "NodeDeviceGetXMLDesc", payload: word(lie)},
 		"the second string":                   {call: "InterfaceLookupByName", payload: append(text("eth0"), word(lie)...)},
 		"a string in a fixed record":          {call: "StoragePoolDefineXML", payload: word(lie)},
 		"a cookie":                            {call: "DomainMigrateBegin3Params", payload: word(lie)},
-		"a cookie at the end":                 {call: "DomainMigrateFinish3Params", payload: append(slices.Clone(domain), word(lie)...)},
-		"an optional string":                  {call: "DomainMigratePrepare3Params", payload: append(text("cookie"), word(lie)...)},
+		"a cookie at the end":                 {call: "DomainMigrateFinish3Params", payload: finishLie},
+		"an optional string":                  {call: "DomainMigratePrepare3Params", payload: prepareLie},
 		"the ways in":                         {call: "AuthList", payload: word(lie)},
 		"a monitor's answer":                  {call: "QEMUDomainMonitorCommand", payload: word(lie)},
 		"an error's message":                  {call: "ConnectListAllDomains", status: 1, payload: said(word(lie))},
-		"an error without a message":          {call: "ConnectListAllDomains", status: 1, payload: slices.Concat(word(1), word(10), word(0), word(lie))},
+		"an error without a message":          {call: "ConnectListAllDomains", status: 1, payload: silentLie},
 		"a reply of an unknown status":        {call: "ConnectListAllDomains", status: 2, payload: word(lie)},
 		"a reply to another procedure":        {call: "DomainGetState", procedure: 360, payload: tunable},
 		"a reply to a call that is not known": {call: "ConnectListAllSecrets", payload: word(lie)},

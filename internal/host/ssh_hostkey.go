@@ -37,7 +37,7 @@ func (p hop) pinned() (*pinned, error) {
 }
 
 // provesNothing are the algorithms with SHA-1 or DSA, in which signatures can be forged by now.
-var provesNothing = []string{ssh.KeyAlgoRSA, ssh.CertAlgoRSAv01, ssh.InsecureKeyAlgoDSA, ssh.InsecureCertAlgoDSAv01}
+var provesNothing = []string{ssh.KeyAlgoRSA, ssh.CertAlgoRSAv01, "ssh-dss", "ssh-dss-cert-v01@openssh.com"}
 
 // check is asked by the SSH library with the key the host has proved to hold.
 func (k *pinned) check(_ string, remote net.Addr, key ssh.PublicKey) error {
@@ -56,7 +56,8 @@ func (k *pinned) explain(key ssh.PublicKey, err error) error {
 	what := fmt.Sprintf("%s %s", keyKind(key), ssh.FingerprintSHA256(key))
 	switch {
 	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: the host key of %s (%s) is revoked in %s line %d", ErrUntrusted, k.hop.address(), what, k.db.file(revoked.Revoked.Filename), revoked.Revoked.Line)
+		return fmt.Errorf("%w: the host key of %s (%s) is revoked in %s line %d", ErrUntrusted,
+			k.hop.address(), what, k.db.file(revoked.Revoked.Filename), revoked.Revoked.Line)
 	case errors.As(err, &unknown) && len(unknown.Want) > 0:
 		var known []string
 		for _, w := range unknown.Want {

@@ -144,8 +144,8 @@ func (w *wire) next() ([]byte, error) {
 // mostErrnos bounds what is remembered of errors.
 const mostErrnos = 64
 
-// noteErrno keeps an error's number until its reader asks. The words tell which error it was: the number's own are among
-// them.
+// noteErrno keeps an error's number until its reader asks. The words tell which error it was: the number's own are
+// among them.
 func (w *wire) noteErrno(payload []byte) {
 	message, errno := systemError(payload)
 	if errno <= 0 {

@@ -8,9 +8,9 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
-// advices turn what the daemons and QEMU say into what a person can do. The texts are QEMU's and
-// libvirt's own, in every version this program supports. QEMU speaks English alone; where libvirt speaks another language,
-// a hint may be missing.
+// advices turn what the daemons and QEMU say into what a person can do. The texts are QEMU's and libvirt's own, in
+// every version this program supports. QEMU speaks English alone; where libvirt speaks another language, a hint may be
+// missing.
 var advices = []struct {
 	in   string
 	hint string
@@ -28,7 +28,8 @@ var advices = []struct {
 	{"Attempt to migrate guest to the same host", "set a distinct host_uuid in libvirtd.conf of one of the hosts"},
 }
 
-const notConnected = "the source could not reach the destination: check migration_address, and that the firewall lets ports 49152 to 49215 through"
+const notConnected = "the source could not reach the destination: check migration_address, and that the firewall " +
+	"lets ports 49152 to 49215 through"
 
 // stuckDaemon is about a lock that the call of a migration holds for good.
 const stuckDaemon = "the daemon on the guest's host has a job on it that does not end, as libvirt 9.0 may have when it drove a migration (peer_to_peer) that broke in its switchover: run the same again, which ends it where QEMU is what it waits for; restart libvirtd there only if the guest certainly runs nowhere else, since it may resume the guest by itself when it comes back"
@@ -79,5 +80,6 @@ var handshakes = []string{
 // beforeMemory says whether a failure is one that only comes before a byte of the guest was sent.
 func beforeMemory(err error) bool {
 	text := err.Error()
-	return host.NotConnected(err) || slices.ContainsFunc(handshakes, func(h string) bool { return strings.Contains(text, h) })
+	says := func(words string) bool { return strings.Contains(text, words) }
+	return host.NotConnected(err) || slices.ContainsFunc(handshakes, says)
 }

@@ -47,8 +47,10 @@ func relayFacts() facts {
 
 // withDisk gives the guest a disk of 2 GiB that can be copied.
 func withDisk(fa *facts) {
-	d := host.Disk{Target: "vdb", Device: "disk", Type: "file", Format: "qcow2", Path: "/images/web", Source: "/images/web",
-		Local: true, CapacityBytes: 2 << 30}
+	d := host.Disk{
+		Target: "vdb", Device: "disk", Type: "file", Format: "qcow2", Path: "/images/web", Source: "/images/web",
+		Local: true, CapacityBytes: 2 << 30,
+	}
 	fa.guest.Disks = append(fa.guest.Disks, d)
 	fa.disks = append(fa.disks, diskFacts{Disk: d})
 }
@@ -69,12 +71,14 @@ func TestDecideCarriesWhatWasAskedFor(t *testing.T) {
 	}
 	plain := Options{Transport: TransportPlain, AllowPlain: true}
 	tunnel := Options{Transport: TransportTunnel}
+	const downtime = 300 * time.Millisecond
+	const tlsFlags = host.FlagTLS | host.FlagParallel
 	for name, c := range map[string]struct {
 		options Options
 		change  func(*facts)
 		want    carried
 	}{
-		"relay by default": {want: carried{Limit: limit, Downtime: 300 * time.Millisecond, Blackout: blackout, Relay: &usual}},
+		"relay by default": {want: carried{Limit: limit, Downtime: downtime, Blackout: blackout, Relay: &usual}},
 		"relay with a downtime that may double": {
 			options: Options{MaxDowntimeMS: 1000, Convergence: Convergence{DowntimeSteps: 2}},
 			want: carried{Limit: limit, Downtime: time.Second, Blackout: 18 * time.Second,
@@ -82,13 +86,13 @@ func TestDecideCarriesWhatWasAskedFor(t *testing.T) {
 		},
 		"relay with a blackout of its own": {
 			options: Options{BlackoutTimeoutMS: 4000},
-			want: carried{Limit: limit, Downtime: 300 * time.Millisecond, Blackout: 4 * time.Second,
+			want: carried{Limit: limit, Downtime: downtime, Blackout: 4 * time.Second,
 				Relay: settings(func(s *relay.Settings) { s.BlackoutMS = 4000 })},
 		},
 		"relay tuned": {
 			options: Options{Acknowledge: AcknowledgeEach, Compression: CompressionZstd, ReconnectSeconds: 7, ChunkKiB: 64,
 				ParallelConnections: 4, BandwidthMiBPerSecond: 1},
-			want: carried{Flags: host.FlagParallel, Parallel: 4, Limit: 3 * 3072 * time.Second, Downtime: 300 * time.Millisecond,
+			want: carried{Flags: host.FlagParallel, Parallel: 4, Limit: 3 * 3072 * time.Second, Downtime: downtime,
 				Blackout: blackout, BandwidthMiB: 1, Relay: settings(func(s *relay.Settings) {
 					s.Acknowledge, s.Compression, s.ChunkBytes = relay.AcknowledgeEach, relay.CompressionZstd, 64<<10
 					s.Channels, s.ReconnectMS = 6, 7000
@@ -97,22 +101,25 @@ func TestDecideCarriesWhatWasAskedFor(t *testing.T) {
 		"relay with a disk": {
 			options: Options{Storage: StorageCopy}, change: withDisk,
 			want: carried{Flags: host.FlagNonSharedDisk, Disks: 1, RelaysDisks: true, Limit: limit / 3 * 5,
-				Downtime: 300 * time.Millisecond, Blackout: blackout, Relay: settings(func(s *relay.Settings) { s.Channels = 3 })},
+				Downtime: downtime, Blackout: blackout, Relay: settings(func(s *relay.Settings) { s.Channels = 3 })},
 		},
 		"tls by default": {
 			options: Options{Transport: TransportTLS},
-			want: carried{Flags: host.FlagTLS | host.FlagParallel, Parallel: 2, TLSName: "b.example", MigrateURI: "tcp://b.example",
-				Limit: limit, Downtime: 300 * time.Millisecond, Blackout: blackout},
+			want: carried{Flags: tlsFlags, Parallel: 2, TLSName: "b.example", MigrateURI: "tcp://b.example",
+				Limit: limit, Downtime: downtime, Blackout: blackout},
 		},
 		"tls with a blackout of its own": {
 			options: Options{Transport: TransportTLS, BlackoutTimeoutMS: 4000, ParallelConnections: 5, MaxDowntimeMS: 50},
-			want: carried{Flags: host.FlagTLS | host.FlagParallel, Parallel: 5, TLSName: "b.example", MigrateURI: "tcp://b.example",
+			want: carried{Flags: tlsFlags, Parallel: 5, TLSName: "b.example", MigrateURI: "tcp://b.example",
 				Limit: limit, Downtime: 50 * time.Millisecond, Blackout: 4 * time.Second},
 		},
-		"tunnel": {options: tunnel, want: carried{Flags: host.FlagTunnelled, Limit: limit, Downtime: 300 * time.Millisecond, Blackout: blackout}},
+		"tunnel": {
+			options: tunnel,
+			want:    carried{Flags: host.FlagTunnelled, Limit: limit, Downtime: downtime, Blackout: blackout},
+		},
 		"plain": {
 			options: plain,
-			want:    carried{MigrateURI: "tcp://b.example", Limit: limit, Downtime: 300 * time.Millisecond, Blackout: blackout},
+			want:    carried{MigrateURI: "tcp://b.example", Limit: limit, Downtime: downtime, Blackout: blackout},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -98,7 +98,8 @@ func checkVersions(p *Plan, o Options, fa facts, _ blocker) string {
 	src, dst := fa.source, fa.destination
 	warn := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
 	for _, pair := range [][2]hostFacts{{src, dst}, {dst, src}} {
-		if pair[0].HypervisorVersion == parallelBroken && pair[1].HypervisorVersion < parallelBrokenWith && p.Transport.parallelConnections(o) > 1 {
+		broken := pair[0].HypervisorVersion == parallelBroken && pair[1].HypervisorVersion < parallelBrokenWith
+		if broken && p.Transport.parallelConnections(o) > 1 {
 			warn("QEMU %s on %s cannot migrate over parallel connections from or to QEMU before %s, which %s has", parallelBroken, pair[0].key, parallelBrokenWith, pair[1].key)
 		}
 	}

@@ -63,9 +63,9 @@ func checkNetworkDisks(p *Plan, _ Options, fa facts, block blocker) string {
 	return strings.Join(found, ", ")
 }
 
-// How often the destination is asked to reach the servers while the guest is copied. sshd holds it against an address when
-// somebody connects from there and leaves without logging in: since OpenSSH 9.8 a second each time, and it keeps the
-// address out when it comes to more than 15 (PerSourcePenalties). QEMU on the destination would be kept out, too.
+// How often the destination is asked to reach the servers while the guest is copied. sshd holds it against an address
+// when somebody connects from there and leaves without logging in: since OpenSSH 9.8 a second each time, and it keeps
+// the address out when it comes to more than 15 (PerSourcePenalties). QEMU on the destination would be kept out, too.
 const (
 	serverInterval = 500 * time.Millisecond
 	sshInterval    = 30 * time.Second
@@ -102,8 +102,8 @@ func (r *run) watchServers(ctx context.Context) {
 	}
 }
 
-// watchFrom reaches for the servers of all disks until one is lost, which is the error, or ctx ends. Each was reached just
-// before.
+// watchFrom reaches for the servers of all disks until one is lost, which is the error, or ctx ends. Each was reached
+// just before.
 func watchFrom(ctx context.Context, from vantage, disks []host.Disk) error {
 	ticker := time.NewTicker(serverInterval)
 	defer ticker.Stop()

@@ -15,8 +15,8 @@ const (
 	acceptPauseMost = time.Second
 )
 
-// passing are errors of accept(2) after which the listener is as good as before: this process or its host has run out of
-// something for a while, or what failed was the one connection, or the network at that moment.
+// passing are errors of accept(2) after which the listener is as good as before: this process or its host has run out
+// of something for a while, or what failed was the one connection, or the network at that moment.
 var passing = []syscall.Errno{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN,
 	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.ENOPROTOOPT, syscall.EOPNOTSUPP, syscall.EPERM,

@@ -90,8 +90,8 @@ func (s *starved) Accept() (net.Conn, error) {
 func TestADestinationWithoutFilesIsReachedLater(t *testing.T) {
 	names, _ := SocketNames("guest")
 	r, err := newRelay(Settings{
-		Role: Destination, Sockets: names, Address: "127.0.0.1", FirstPort: 42280, LastPort: 42343, Acknowledge: AcknowledgeWindow,
-		Compression: CompressionNone, ChunkBytes: DefaultChunkBytes, Channels: 2,
+		Role: Destination, Sockets: names, Address: "127.0.0.1", FirstPort: 42280, LastPort: 42343,
+		Acknowledge: AcknowledgeWindow, Compression: CompressionNone, ChunkBytes: DefaultChunkBytes, Channels: 2,
 	}, func(event) {})
 	if err != nil {
 		t.Fatal(err)

@@ -20,8 +20,8 @@ const (
 // socket that is made there: QEMU's belong to QEMU, the relay's to the relay, and each has to connect to the other's.
 // Groups and modes cannot say that, since all of a group would come in.
 //
-// At the destination QEMU makes its sockets. At the source it only connects, and must not be able to put a socket of its
-// own in a relay's place: where nothing else keeps guests apart, every guest's QEMU is that user.
+// At the destination QEMU makes its sockets. At the source it only connects, and must not be able to put a socket of
+// its own in a relay's place: where nothing else keeps guests apart, every guest's QEMU is that user.
 func letIn(dir string, owner, qemu int, role Role) error {
 	needs := permAll
 	if role == Source {

@@ -16,13 +16,14 @@ type said struct{ io.Reader }
 func (said) Write(p []byte) (int, error) { return len(p), nil }
 func (said) Close() error                { return nil }
 
-// FuzzEventLines: whatever a relay says, the controller comes to an end with it, and keeps little of it, and none of its
-// words commands a terminal.
+// FuzzEventLines: whatever a relay says, the controller comes to an end with it, and keeps little of it, and none of
+// its words commands a terminal.
 func FuzzEventLines(f *testing.F) {
 	f.Add([]byte("{\"event\":\"hello\",\"pin\":\"x\"}\n{\"event\":\"ready\",\"port\":1}\n{\"event\":\"ready\"}\n"))
 	f.Add([]byte("{\"event\":\"figures\"}\nnonsense\n"))
 	f.Add([]byte(strings.Repeat("{\"event\":\"figures\"}\n", 9) + "{\"event\":\"remark\",\"text\":\"\\u202e\"}\n"))
-	f.Add([]byte("{\"event\":\"failed\",\"text\":\"\\u001b[2J\\u009bH\xff\"}\n{\"event\":\"connected\",\"cipher\":\"\\u001b\"}\n"))
+	f.Add([]byte("{\"event\":\"failed\",\"text\":\"\\u001b[2J\\u009bH\xff\"}\n"))
+	f.Add([]byte("{\"event\":\"connected\",\"cipher\":\"\\u001b\"}\n"))
 	f.Add([]byte(strings.Repeat("{\"event\":\"failed\",\"text\":\"again\"}\n", 500)))
 	f.Add(bytes.Repeat([]byte("x"), 65<<10))
 	f.Fuzz(func(t *testing.T, lines []byte) {

@@ -45,7 +45,8 @@ func Attach(name string, process io.ReadWriteCloser, note func(text string)) *Re
 	}
 	r := &Remote{
 		name: name, process: process, note: note, ended: make(chan struct{}), stop: make(chan struct{}),
-		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1), figures: make(chan Figures, 8), paused: make(chan struct{}, 1),
+		hello: make(chan event, 1), ready: make(chan event, 1), joined: make(chan event, 1),
+		figures: make(chan Figures, 8), paused: make(chan struct{}, 1),
 	}
 	r.owned.Go(r.listen)
 	r.owned.Go(r.keepAlive)
