@@ -14,6 +14,7 @@ import (
 var domainXML = template.Must(template.New("domain").Funcs(template.FuncMap{"x": escape}).Parse(`<domain type='qemu'>
   <name>{{x .Name}}</name>
   <uuid>{{x .UUID}}</uuid>
+  <metadata><lab:guest xmlns:lab="urn:virtmigrate:lab"/></metadata>
   <memory unit='MiB'>{{.MemoryMiB}}</memory>
   <vcpu>{{.CPUs}}</vcpu>
   <os>

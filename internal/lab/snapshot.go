@@ -171,6 +171,9 @@ func (h *Host) addFiles(items map[string]string) error {
 			if err != nil {
 				return ignoreMissing(err)
 			}
+			if strings.HasPrefix(name, "/etc/libvirt/qemu/") || strings.HasPrefix(name, "/run/libvirt/qemu/") {
+				content = []byte(anyOrder(string(content)))
+			}
 			text += fmt.Sprintf(", %d bytes, %x", len(content), sha256.Sum256(content))
 		}
 		items["file "+runNumber.ReplaceAllString(name, "domain-N-")] = text
@@ -195,7 +198,7 @@ func (h *Host) addDomains(ctx context.Context, items map[string]string) error {
 			case "dominfo":
 				facts = append(facts, keepLines(text, "Persistent:", "Autostart:", "Managed save:", "Title:"))
 			case "dumpxml":
-				facts = append(facts, fmt.Sprintf("%x", sha256.Sum256([]byte(text))))
+				facts = append(facts, fmt.Sprintf("%x", sha256.Sum256([]byte(anyOrder(text)))))
 			case "domjobinfo":
 				facts = append(facts, keepLines(text, "Job type:"))
 			default:
@@ -216,6 +219,17 @@ func (h *Host) addDomains(ctx context.Context, items map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// anyOrder is a description of a domain without what libvirt changes of itself when it writes it anew: the order of
+// controllers, and an empty element where metadata were.
+func anyOrder(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	slices.Sort(lines)
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "<metadata/>" }), "\n")
 }
 
 // keepLines joins those lines of a text that begin with one of the given words.

@@ -27,7 +27,7 @@ func (g tinyGuest) make(t *testing.T, name string, verb ...string) {
 	t.Helper()
 	alpha := labtest.Lab(t).Host("alpha")
 	at := "/var/lib/libvirt/" + name + ".xml"
-	text := fmt.Sprintf(`<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>%s</name><memory unit='MiB'>%d</memory>%s
+	text := fmt.Sprintf(`<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>%s</name><metadata><lab:guest xmlns:lab='urn:virtmigrate:lab'/></metadata><memory unit='MiB'>%d</memory>%s
 <os><type arch='x86_64' machine='q35'>hvm</type></os>%s<devices><emulator>%s</emulator><controller type='usb' model='none'/><memballoon model='none'/>%s</devices>
 <qemu:commandline>%s</qemu:commandline></domain>`, name, cmp.Or(g.memoryMiB, 32), cmp.Or(g.vcpus, "<vcpu>1</vcpu>"), g.cpu,
 		cmp.Or(g.emulator, "/usr/bin/qemu-system-x86_64"), g.devices, g.command)

@@ -141,7 +141,7 @@ var acts = []struct {
 	says string
 }{
 	{name: "nothing", home: "beta"},
-	{name: "the guest shut down", do: func(h *half) { h.virsh("beta", "qemu-monitor-command", h.guest.Name, "--hmp", "quit") }, says: "may have run there"},
+	{name: "the guest shut down", do: func(h *half) { h.shutDown() }, says: "may have run there"},
 	{name: "destroyed", do: func(h *half) { h.virsh("beta", "destroy", h.guest.Name) }, says: "may have run there"},
 	{name: "destroyed and undefined", do: func(h *half) { h.virsh("beta", "destroy", h.guest.Name); h.virsh("beta", "undefine", h.guest.Name) }, says: "has nothing of it any more"},
 	{name: "suspended", do: func(h *half) { h.virsh("beta", "suspend", h.guest.Name) }, home: "beta"},
@@ -155,6 +155,17 @@ var acts = []struct {
 
 func without(key string) func(map[string]HostConfig) {
 	return func(hosts map[string]HostConfig) { delete(hosts, key) }
+}
+
+// shutDown ends the guest as its own power switch does.
+func (h *half) shutDown() {
+	// QEMU may be gone before it answers
+	_, _ = h.lab.Host("beta").Virsh(h.ctx(), "qemu-monitor-command", h.guest.Name, "--hmp", "quit")
+	for deadline := time.Now().Add(10 * time.Second); !strings.HasPrefix(h.state("beta"), "shut off"); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("the guest on beta is %q", h.state("beta"))
+		}
+	}
 }
 
 func (h *half) moveOn() {
