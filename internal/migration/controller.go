@@ -24,64 +24,89 @@ import (
 // proof that the copy never ran; without, both halves are left as they are.
 func (r *run) controller(ctx context.Context) error {
 	steady := context.WithoutCancel(ctx) // once begun, every end has to be tidied up
-	params := r.recipe.params
-	finishParams := params
-	params.DestinationName = ""
-
-	r.tell.step(StepBegin)
-	r.began = time.Now()
-	cookie, xml, err := r.src.Begin(ctx, r.id, params, r.recipe.sourceFlags())
+	p, err := r.beginAndPrepare(ctx)
 	if err != nil {
-		return fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
-	}
-	// formatted under the job: from now on nobody can begin another one, or change the record
-	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
-		r.confirm(steady, params, nil, true)
 		return err
 	}
-	r.tell.step(StepPrepare)
-	prepare := params
-	prepare.DestinationXML = xml
-	cookie, uri, err := r.dst.Prepare(ctx, prepare, cookie, r.recipe.destinationFlags())
-	if err != nil {
-		r.confirm(steady, params, nil, true)
-		return fmt.Errorf("prepare on %s: %w", r.plan.To, cause(ctx, err))
-	}
-	if uri != "" {
-		params.MigrateURI = uri
-	}
-
 	r.tell.step(StepPerform)
 	token := r.watchToken(steady)
 	r.performing = time.Now()
-	var performed []byte
 	err, aborted := r.blocking(ctx, true, func() error {
 		var err error
-		performed, err = r.src.Perform(steady, r.id, params, cookie, r.recipe.sourceFlags())
+		p.cookie, err = r.src.Perform(steady, r.id, p.params, p.cookie, r.recipe.sourceFlags())
 		r.performed = time.Now()
 		return err
 	})
-	lost := <-token
+	overtaken := <-token
+	switch {
+	case err != nil:
+		r.abandon(steady, p.finish, p.cookie)
+		return whyNotPerformed(err, aborted, overtaken)
+	case overtaken != nil && !r.fetching.Load(): // finish would leave no proof behind
+		r.abandon(steady, p.finish, p.cookie)
+		r.confirm(steady, p.params, nil, true)
+		return overtaken
+	}
+	return r.letRun(steady, p, aborted)
+}
+
+// prepared is a migration that both daemons are ready for.
+type prepared struct {
+	// params are for the source, finish for the destination's last call.
+	params, finish host.Params
+	// cookie is what the call before gave for the next.
+	cookie []byte
+}
+
+// beginAndPrepare makes the first two calls. After an error neither daemon holds anything of the migration.
+func (r *run) beginAndPrepare(ctx context.Context) (prepared, error) {
+	steady := context.WithoutCancel(ctx)
+	p := prepared{params: r.recipe.params, finish: r.recipe.params}
+	p.params.DestinationName = ""
+	r.tell.step(StepBegin)
+	r.began = time.Now()
+	cookie, xml, err := r.src.Begin(ctx, r.id, p.params, r.recipe.sourceFlags())
 	if err != nil {
-		r.abandon(steady, finishParams, performed)
-		if lost != nil {
-			return lost
-		}
-		if aborted != nil {
-			return fmt.Errorf("%w; the migration was aborted", aborted)
-		}
-		return fmt.Errorf("perform: %w", err)
+		return p, fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
 	}
-	if lost != nil && !r.fetching.Load() { // finish would leave no proof behind
-		r.abandon(steady, finishParams, performed)
-		r.confirm(steady, params, nil, true)
-		return lost
+	// formatted under the job: from now on nobody can begin another one, or change the record
+	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
+		r.confirm(steady, p.params, nil, true)
+		return p, err
 	}
+	r.tell.step(StepPrepare)
+	prepare := p.params
+	prepare.DestinationXML = xml
+	cookie, uri, err := r.dst.Prepare(ctx, prepare, cookie, r.recipe.destinationFlags())
+	if err != nil {
+		r.confirm(steady, p.params, nil, true)
+		return p, fmt.Errorf("prepare on %s: %w", r.plan.To, cause(ctx, err))
+	}
+	if uri != "" {
+		p.params.MigrateURI = uri
+	}
+	p.cookie = cookie
+	return p, nil
+}
+
+// whyNotPerformed is the error of a copy that did not come to its end.
+func whyNotPerformed(err, aborted, overtaken error) error {
+	switch {
+	case overtaken != nil:
+		return overtaken
+	case aborted != nil:
+		return fmt.Errorf("%w; the migration was aborted", aborted)
+	}
+	return fmt.Errorf("perform: %w", err)
+}
+
+// letRun makes the last two calls. The guest stands still until the first of them is answered.
+func (r *run) letRun(steady context.Context, p prepared, aborted error) error {
 	finish, cancel := r.finishContext(steady)
 	defer cancel()
 	r.finishSent = true
 	r.finishing = time.Now()
-	_, finished, err := r.dst.Finish(finish, finishParams, performed, r.recipe.destinationFlags(), false)
+	_, finished, err := r.dst.Finish(finish, p.finish, p.cookie, r.recipe.destinationFlags(), false)
 	r.ran = time.Now()
 	switch {
 	case err != nil && r.isTorn():
@@ -89,7 +114,7 @@ func (r *run) controller(ctx context.Context) error {
 	case err != nil && r.fetching.Load():
 		return fmt.Errorf("post-copy to %s: %w", r.plan.To, err) // verify says what there is; nothing is destroyed
 	case err != nil:
-		return r.finishFailed(steady, params, err)
+		return r.finishFailed(steady, p.params, err)
 	}
 	if r.fetching.Load() { // it ran before it was complete, and the copy lasted until now
 		_, _, resumed := r.moments.read()
@@ -104,7 +129,7 @@ func (r *run) controller(ctx context.Context) error {
 	}
 	var noted sync.WaitGroup
 	noted.Go(func() { r.noteArrival(steady) })
-	r.confirm(steady, params, finished, false)
+	r.confirm(steady, p.params, finished, false)
 	noted.Wait()
 	return nil
 }
