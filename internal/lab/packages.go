@@ -34,7 +34,9 @@ var needs = []Need{
 	{"nsenter", "util-linux"},
 	{faketimeLibrary, "libfaketime"},
 	{"qemu-aarch64-static", "qemu-user-static"}, // runs the other architecture's relay
-	{"gcc", "gcc"},                              // which the race detector needs, and libc's headers
+	{"swtpm", "swtpm"},
+	{"swtpm_setup", "swtpm-tools"},
+	{"gcc", "gcc"}, // which the race detector needs, and libc's headers
 	{"/usr/include/stdio.h", "libc6-dev"},
 }
 
