@@ -85,10 +85,11 @@ func (h *Host) DropBootMark(ctx context.Context, mark string) error {
 		}
 		return struct{}{}, l.StoragePoolDestroy(p)
 	})
+	switch Code(err) {
+	case CodeNoPool, CodeOperationInvalid: // another controller takes it away just now
+		return nil
+	}
 	if err != nil {
-		if Code(err) == CodeNoPool {
-			return nil
-		}
 		return err
 	}
 	// a transient pool takes no order to delete its folder: a pool that is only defined does

@@ -183,6 +183,9 @@ func (op *operation) bring(ctx context.Context) (Outcome, error) {
 			o.Host = op.req.Host
 			return o, err
 		}
+		if errors.Is(op.held, errHeld) && time.Since(op.began) < heldPatience && op.pause(ctx) {
+			continue
+		}
 		o, again, err := op.attempt(ctx, v)
 		if err == nil {
 			return o, nil
@@ -324,6 +327,9 @@ func (op *operation) mayRepeat(ctx context.Context, r *run, fa facts, failure er
 	f.log.Warn("trying the next encrypted transport", "guest", r.id.Name, "after", r.plan.Transport, "because", why)
 	return true
 }
+
+// heldPatience is for another process of this machine to come to an end with the same guest.
+const heldPatience = 60 * time.Second
 
 // pause waits for a while, or for less when ctx ends.
 func (op *operation) pause(ctx context.Context) bool {

@@ -45,6 +45,37 @@ func TestTwoControllersAtOnce(t *testing.T) {
 	mustKeep(t, l, g, "beta", true, false)
 }
 
+// TestTwoMachinesAtOnce lets two controllers that share no lock begin in the same moment. Whoever comes second finds the
+// guest moved, or waits; neither fails, and the guest runs once.
+func TestTwoMachinesAtOnce(t *testing.T) {
+	l := labtest.Lab(t)
+	for round := range 3 {
+		g := labtest.Guest(t, lab.GuestConfig{Host: "alpha", FillMiB: 48, Disk: true, NIC: true, Autostart: true})
+		ctx := labtest.Context(t, 3*time.Minute)
+		outcomes, errs := make([]Outcome, 2), make([]error, 2)
+		var wg sync.WaitGroup
+		for i := range outcomes {
+			f := labFleet(t, l)
+			f.slots.dir = t.TempDir() + "/slots"
+			wg.Go(func() {
+				outcomes[i], errs[i] = f.Migrate(ctx, Request{Guest: GuestRef{Name: g.Name}, Host: "beta"})
+			})
+		}
+		wg.Wait()
+		for i := range outcomes {
+			t.Logf("round %d: moved %v, warnings %q, error %v", round, outcomes[i].Moved, outcomes[i].Warnings, errs[i])
+			if errs[i] != nil || outcomes[i].Host != "beta" {
+				t.Errorf("controller %d: %+v, %v", i, outcomes[i], errs[i])
+			}
+		}
+		if outcomes[0].Moved == outcomes[1].Moved {
+			t.Errorf("both say that they moved it: %v, or neither", outcomes[0].Moved)
+		}
+		labtest.MustRun(t, g, "beta")
+		mustKeep(t, l, g, "beta", true, true)
+	}
+}
+
 // TestAGuestOnItsWayElsewhereIsLeftAlone asks for the source as the guest's host while somebody moves it
 // away.
 func TestAGuestOnItsWayElsewhereIsLeftAlone(t *testing.T) {
