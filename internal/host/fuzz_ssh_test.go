@@ -9,8 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kevinburke/ssh_config"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 )
 
 // FuzzSSHConfig: whatever a user's configuration says, the way to a host is found or refused, and is no longer than we go.
@@ -18,16 +19,17 @@ func FuzzSSHConfig(f *testing.F) {
 	f.Add([]byte("Host away\n  HostName 10.0.0.2\n  ProxyJump operator@door:22,[::1]:2222\nHost *\n  User root\n  IdentityFile ~/.ssh/%h\n"))
 	f.Add([]byte("Host a*\nProxyJump away\n"))
 	f.Add([]byte("Match exec \"touch /tmp/never\"\n  Port 1\nMatch all\n  Port 0\n"))
+	f.Add([]byte("Match final all\nProxyJump b,c\nMatch host c\nHostName %h.d\n"))
 	f.Add([]byte("Port=99999\nHostKeyAlias \"x\"\nUserKnownHostsFile none\nProxyCommand nc %h %p\n"))
+	file := filepath.Join(f.TempDir(), "config")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(bytes.ToLower(text), []byte("include")) {
 			return // which would read whatever files this machine has
 		}
-		parsed, err := ssh_config.DecodeBytes(withoutMatch(text))
-		if err != nil {
-			return
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		way, err := target{conn: overSSH, host: "away"}.hops(sshConfig{[]*ssh_config.Config{parsed}})
+		way, err := target{conn: overSSH, host: "away"}.hops(sshconfig.Files{User: file, LocalUser: "me"})
 		if err == nil && (len(way) == 0 || len(way) > mostHops) {
 			t.Errorf("a way over %d hosts", len(way))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
@@ -23,15 +24,12 @@ const (
 
 // checkSSHFiles finds what is wrong with the files that the URI and ~/.ssh/config name.
 func (t target) checkSSHFiles(log hclog.Logger) error {
-	c, err := loadSSHConfig()
-	if err != nil {
-		return err
-	}
-	way, err := t.hops(c)
+	way, err := t.hops(sshconfig.Standard())
 	if err != nil {
 		return err
 	}
 	for _, p := range way {
+		warnOnce(log, p.remarks)
 		known, err := p.pinned()
 		if err != nil {
 			return err
@@ -48,6 +46,21 @@ func (t target) checkSSHFiles(log hclog.Logger) error {
 		k.close()
 	}
 	return nil
+}
+
+// warned are the remarks on the user's configuration that this process has made: it is the same for every host and
+// every login.
+var warned sync.Map
+
+func warnOnce(log hclog.Logger, remarks []string) {
+	if !log.IsWarn() {
+		return // somebody else may yet hear of it
+	}
+	for _, r := range remarks {
+		if _, before := warned.LoadOrStore(r, true); !before {
+			log.Warn("the SSH configuration is not evaluated in full", "because", r)
+		}
+	}
 }
 
 // sshPath is an SSH connection through any number of hops. Closing it closes the lowest TCP connection,
@@ -103,11 +116,7 @@ func (t target) dialSSH(ctx context.Context, log hclog.Logger) (io.ReadWriteClos
 
 // logIn opens an SSH connection to the host, by the way that the user's configuration tells.
 func (t target) logIn(ctx context.Context) (*sshPath, error) {
-	c, err := loadSSHConfig()
-	if err != nil {
-		return nil, err
-	}
-	hops, err := t.hops(c)
+	hops, err := t.hops(sshconfig.Standard())
 	if err != nil {
 		return nil, err
 	}

@@ -1,19 +1,16 @@
 package host
 
 import (
-	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/kevinburke/ssh_config"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 )
 
 // hop is one machine on the way to a host: the host itself, or one to go through.
@@ -23,7 +20,9 @@ type hop struct {
 	user string
 
 	identities     []string // key files named for this hop; empty: the usual ones
+	noIdentities   bool     // and not the usual ones either
 	identitiesOnly bool     // no other keys of the agent than these
+	certificates   []string // files of certificates, instead of those beside the keys
 	agent          string   // socket of the agent, empty: none
 
 	knownHosts []string // files
@@ -31,7 +30,8 @@ type hop struct {
 	keyAlias   string   // name to look its key up by, instead of its own
 	direct     bool     // reached without another hop, so that ssh-keyscan reaches it too
 
-	first *firstSeen // of the last hop: what the first login met
+	remarks []string   // what of the configuration could not be evaluated here
+	first   *firstSeen // of the last hop: what the first login met
 }
 
 func (p hop) address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.port)) }
@@ -44,86 +44,15 @@ func (p hop) name() string {
 	return p.address()
 }
 
-// sshConfig is the user's configuration and, behind it, the system's.
-type sshConfig struct{ files []*ssh_config.Config }
-
-func loadSSHConfig() (sshConfig, error) {
-	var c sshConfig
-	for _, path := range []string{expandHome("~/.ssh/config"), "/etc/ssh/ssh_config"} {
-		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return c, fmt.Errorf("%w: %w", errConfig, err)
-		}
-		parsed, err := ssh_config.DecodeBytes(withoutMatch(text))
-		if err != nil {
-			return c, fmt.Errorf("%w: %s cannot be read: %w", errConfig, path, err)
-		}
-		c.files = append(c.files, parsed)
-	}
-	return c, nil
-}
-
-// withoutMatch drops Match blocks whose criteria are not understood here, among them those that run a
-// command, so that the rest of the file stays of use.
-func withoutMatch(text []byte) []byte {
-	var kept []byte
-	skipping := false
-	for line := range bytes.Lines(text) {
-		fields := strings.Fields(strings.ToLower(strings.ReplaceAll(string(line), "=", " ")))
-		if len(fields) > 0 {
-			switch fields[0] {
-			case "host":
-				skipping = false
-			case "match":
-				skipping = len(fields) != 2 || fields[1] != "all"
-			}
-		}
-		if !skipping {
-			kept = append(kept, line...)
-		}
-	}
-	return kept
-}
-
-func (c sshConfig) get(alias, key string) string {
-	for _, f := range c.files {
-		if v, err := f.Get(alias, key); err == nil && v != "" {
-			return unquote(v)
-		}
-	}
-	return ""
-}
-
-func (c sshConfig) all(alias, key string) []string {
-	var list []string
-	for _, f := range c.files {
-		vs, _ := f.GetAll(alias, key)
-		for _, v := range vs {
-			list = append(list, unquote(v))
-		}
-	}
-	return list
-}
-
-func unquote(s string) string {
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-		return s[1 : len(s)-1]
-	}
-	return s
-}
-
 // hops is the way to the target, the machines to go through first.
-func (t target) hops(c sshConfig) ([]hop, error) {
-	way, err := c.way(t.host, t.user, t.port, 0)
+func (t target) hops(files sshconfig.Files) ([]hop, error) {
+	way, err := sshConfig{files}.way(sshconfig.Query{Host: t.host, User: t.user, Port: t.port}, 0)
 	if err != nil {
 		return nil, err
 	}
 	last := &way[len(way)-1]
 	if t.keyfile != "" {
-		last.identities, last.identitiesOnly = []string{expandHome(t.keyfile)}, true
+		last.identities, last.noIdentities, last.identitiesOnly = []string{expandHome(t.keyfile)}, false, true
 	}
 	if t.knownHosts != "" {
 		file := expandHome(t.knownHosts)
@@ -137,42 +66,46 @@ func (t target) hops(c sshConfig) ([]hop, error) {
 
 const mostHops = 8
 
-func (c sshConfig) way(alias, login string, port, depth int) ([]hop, error) {
+// sshConfig finds the hops that a configuration leads over.
+type sshConfig struct{ files sshconfig.Files }
+
+func (c sshConfig) way(q sshconfig.Query, depth int) ([]hop, error) {
 	if depth > mostHops {
 		return nil, fmt.Errorf("%w: ~/.ssh/config leads through more than %d hosts, or in a circle", errConfig, mostHops)
 	}
-	last, err := c.resolve(alias, login, port)
+	v, err := c.files.Get(q)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
-	jumps := c.get(alias, "ProxyJump")
-	if strings.EqualFold(jumps, "none") || jumps == "" {
-		if cmd := c.get(alias, "ProxyCommand"); cmd != "" && !strings.EqualFold(cmd, "none") {
-			return nil, fmt.Errorf("%w: ~/.ssh/config has a ProxyCommand for %s; no programs are run here, use ProxyJump", errConfig, alias)
+	last := resolve(q, v)
+	if v.ProxyJump == "" || strings.EqualFold(v.ProxyJump, "none") {
+		if v.ProxyCommand != "" && !strings.EqualFold(v.ProxyCommand, "none") {
+			return nil, fmt.Errorf("%w: ~/.ssh/config has a ProxyCommand for %s; no programs are run here, use ProxyJump",
+				errConfig, q.Host)
 		}
 		last.direct = true
 		return []hop{last}, nil
 	}
 	var way []hop
-	for i, spec := range strings.Split(jumps, ",") {
-		alias, login, port, err := parseJump(strings.TrimSpace(spec))
+	for i, spec := range strings.Split(v.ProxyJump, ",") {
+		jump, err := parseJump(strings.TrimSpace(spec))
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 {
 			// As with ssh, only the first may itself be behind others.
-			before, err := c.way(alias, login, port, depth+1)
+			before, err := c.way(jump, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			way = before
 			continue
 		}
-		next, err := c.resolve(alias, login, port)
+		next, err := c.files.Get(jump)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errConfig, err)
 		}
-		way = append(way, next)
+		way = append(way, resolve(jump, next))
 	}
 	way = append(way, last)
 	if len(way) > mostHops {
@@ -182,7 +115,7 @@ func (c sshConfig) way(alias, login string, port, depth int) ([]hop, error) {
 }
 
 // parseJump reads [user@]host[:port] or ssh://[user@]host[:port].
-func parseJump(spec string) (alias, login string, port int, err error) {
+func parseJump(spec string) (sshconfig.Query, error) {
 	if !strings.Contains(spec, "://") {
 		at := strings.LastIndex(spec, "@") + 1
 		if name := spec[at:]; !strings.HasPrefix(name, "[") && strings.Count(name, ":") > 1 {
@@ -192,14 +125,15 @@ func parseJump(spec string) (alias, login string, port int, err error) {
 	}
 	u, err := url.Parse(spec)
 	if err != nil || u.Scheme != "ssh" || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.Trim(u.Path, "/") != "" {
-		return "", "", 0, fmt.Errorf("%w: ~/.ssh/config has a ProxyJump that cannot be read; write user@host:port", errConfig)
+		return sshconfig.Query{}, fmt.Errorf("%w: ~/.ssh/config has a ProxyJump that cannot be read; write user@host:port", errConfig)
 	}
+	q := sshconfig.Query{Host: u.Hostname(), User: u.User.Username()}
 	if p := u.Port(); p != "" {
-		if port, err = parsePort(p); err != nil {
-			return "", "", 0, err
+		if q.Port, err = parsePort(p); err != nil {
+			return sshconfig.Query{}, err
 		}
 	}
-	return u.Hostname(), u.User.Username(), port, nil
+	return q, nil
 }
 
 func parsePort(s string) (int, error) {
@@ -210,73 +144,47 @@ func parsePort(s string) (int, error) {
 	return n, nil
 }
 
-// resolve applies the configuration to one machine. What the URI says comes first.
-func (c sshConfig) resolve(alias, login string, port int) (hop, error) {
-	p := hop{host: alias, port: port, user: login}
-	if name := c.get(alias, "HostName"); name != "" {
-		p.host = strings.NewReplacer("%h", alias, "%%", "%").Replace(name)
-	}
-	if p.user == "" {
-		p.user = c.get(alias, "User")
-	}
-	if p.user == "" {
-		p.user = localUser()
-	}
-	if p.port == 0 {
-		p.port = 22
-		if s := c.get(alias, "Port"); s != "" {
-			n, err := parsePort(s)
-			if err != nil {
-				return hop{}, err
-			}
-			p.port = n
-		}
+// resolve makes a hop of what the configuration says of one machine.
+func resolve(q sshconfig.Query, v sshconfig.Values) hop {
+	p := hop{
+		host: v.HostName, port: cmp.Or(v.Port, 22), user: cmp.Or(v.User, sshconfig.LocalUser()), keyAlias: v.HostKeyAlias,
+		identitiesOnly: v.IdentitiesOnly, agent: os.Getenv("SSH_AUTH_SOCK"), remarks: v.Remarks,
 	}
 	home, _ := os.UserHomeDir()
-	token := strings.NewReplacer("%d", home, "%h", p.host, "%n", alias, "%r", p.user, "%u", localUser(), "%%", "%")
-	for _, file := range c.all(alias, "IdentityFile") {
-		if !strings.EqualFold(file, "none") {
-			p.identities = append(p.identities, expandHome(token.Replace(file)))
+	token := strings.NewReplacer("%d", home, "%h", p.host, "%n", q.Host, "%p", strconv.Itoa(p.port), "%r", p.user,
+		"%u", sshconfig.LocalUser(), "%%", "%")
+	expand := func(files []string) (paths []string) {
+		for _, f := range files {
+			if !strings.EqualFold(f, "none") {
+				paths = append(paths, expandHome(token.Replace(f)))
+			}
 		}
+		return paths
 	}
-	p.identitiesOnly = strings.EqualFold(c.get(alias, "IdentitiesOnly"), "yes")
-	p.agent = os.Getenv("SSH_AUTH_SOCK")
-	switch a := c.get(alias, "IdentityAgent"); {
+	p.identities, p.certificates = expand(v.IdentityFiles), expand(v.CertificateFiles)
+	p.noIdentities = len(p.identities) == 0 && len(v.IdentityFiles) > 0
+	switch a := v.IdentityAgent; {
 	case strings.EqualFold(a, "none"):
 		p.agent = ""
 	case a != "" && !strings.EqualFold(a, "SSH_AUTH_SOCK"):
 		p.agent = expandHome(os.ExpandEnv(token.Replace(a)))
 	}
-	p.keyAlias = c.get(alias, "HostKeyAlias")
-	for _, k := range []struct{ key, usual string }{
-		{"UserKnownHostsFile", "~/.ssh/known_hosts ~/.ssh/known_hosts2"},
-		{"GlobalKnownHostsFile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
+	for _, k := range []struct{ named, usual []string }{
+		{v.UserKnownHostsFiles, []string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}},
+		{v.GlobalKnownHostsFiles, []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}},
 	} {
-		files := c.get(alias, k.key)
-		if files == "" {
+		files := k.named
+		if len(files) == 0 {
 			files = k.usual
 		}
-		for _, f := range strings.Fields(files) {
-			if strings.EqualFold(f, "none") {
-				continue
-			}
-			f = expandHome(token.Replace(f))
-			if p.pinTo == "" {
-				p.pinTo = f
-			}
+		for _, f := range expand(files) {
+			p.pinTo = cmp.Or(p.pinTo, f)
 			if exist(f) {
 				p.knownHosts = append(p.knownHosts, f)
 			}
 		}
 	}
-	return p, nil
-}
-
-func localUser() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return os.Getenv("USER")
+	return p
 }
 
 // usualIdentities are the key files that ssh tries of itself.

@@ -1,12 +1,17 @@
 package host
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 )
 
 // configured is a home folder with this ~/.ssh/config.
@@ -30,11 +35,7 @@ func way(t *testing.T, uri string) ([]hop, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := loadSSHConfig()
-	if err != nil {
-		return nil, err
-	}
-	return target.hops(c)
+	return target.hops(sshconfig.Standard())
 }
 
 // route is a way as a person would write it.
@@ -142,5 +143,53 @@ func TestAConfigurationThatCannotBeReadIsAnError(t *testing.T) {
 	configured(t, "Host x\n  Port many\n")
 	if _, err := way(t, "qemu+ssh://x/system"); err == nil || !strings.Contains(err.Error(), `.ssh/config`) {
 		t.Error(err)
+	}
+}
+
+// TestBlocksThatDistributionsInclude: a file such as Fedora's ends in a block for the second reading.
+func TestBlocksThatDistributionsInclude(t *testing.T) {
+	home := configured(t, `
+Include config.d/*.conf
+Host alpha
+  HostName alpha.example.org
+Match host *.example.org
+  User inside
+`)
+	dir := filepath.Join(home, ".ssh", "config.d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"50-distribution.conf": "# the machine's policy\nMatch final all\n\tInclude " + dir + "/policy\n\tForwardX11Trusted yes\n",
+		"policy":               "Port 2200\nGSSAPIKeyExchange no\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hops, err := way(t, "qemu+ssh://alpha/system")
+	if want := "inside@alpha.example.org:2200"; err != nil || route(hops) != want {
+		t.Errorf("%s, %v; want %s", route(hops), err, want)
+	}
+}
+
+func TestBlocksThatWouldRunAProgramAreReportedOnce(t *testing.T) {
+	configured(t, "Match exec true\n  User never\nHost *\n  User me\n")
+	var out bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Warn})
+	for i := range 3 {
+		if err := (Config{Name: "alpha", URI: "qemu+ssh://alpha/system"}).Validate(); err != nil { // nobody hears of it
+			t.Fatal(err)
+		}
+		c := Config{Name: "alpha", URI: "qemu+ssh://alpha" + strconv.Itoa(i) + "/system", Log: log}
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := strings.Count(out.String(), "config line 1"); said != 1 {
+		t.Errorf("reported %d times:\n%s", said, out.String())
+	}
+	if hops, err := way(t, "qemu+ssh://alpha/system"); err != nil || route(hops) != "me@alpha:22" {
+		t.Error(route(hops), err)
 	}
 }
