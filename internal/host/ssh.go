@@ -184,6 +184,8 @@ func (p hop) login(ctx context.Context, conn net.Conn, lowest io.Closer) (*ssh.C
 		return nil, ctx.Err()
 	case errors.As(err, &none) && len(known.algorithms) > 0 && strings.Contains(err.Error(), "host key"):
 		return nil, fmt.Errorf("%w: the host has no key of the kinds that are known of it (%s); pin one that it has: ssh-keyscan -p %d %s >> %s, after comparing the fingerprint", ErrUntrusted, strings.Join(known.algorithms, ", "), p.port, p.host, quoted(p.pinTo))
+	case keys.unsigned != nil:
+		return nil, fmt.Errorf("%w: %w; unlock or touch what holds the key, or name another one", ErrDenied, keys.unsigned)
 	case strings.Contains(err.Error(), "Too many authentication failures"):
 		return nil, fmt.Errorf("%w: the host gave up before our right key came (%s); name the key with ?keyfile= or IdentityFile and IdentitiesOnly", ErrDenied, keys.said())
 	case strings.Contains(err.Error(), "unable to authenticate"):

@@ -187,11 +187,11 @@ func resolve(q sshconfig.Query, v sshconfig.Values) hop {
 	return p
 }
 
-// usualIdentities are the key files that ssh tries of itself.
+// usualIdentities are the key files that ssh tries of itself. Of a key on a token, the public half may be all.
 func usualIdentities() []string {
 	var files []string
-	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-		if f := expandHome(filepath.Join("~/.ssh", name)); exist(f) {
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"} {
+		if f := expandHome(filepath.Join("~/.ssh", name)); exist(f) || exist(f+".pub") {
 			files = append(files, f)
 		}
 	}
