@@ -101,7 +101,7 @@ func (f *Files) overSSH(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = way.Close() })
 	defer stop()
-	client, err := sftp.NewClient(way.last)
+	client, err := way.sftp()
 	if err != nil {
 		_ = way.Close()
 		if ctx.Err() != nil {
@@ -113,6 +113,49 @@ func (f *Files) overSSH(ctx context.Context) error {
 	go way.keepAlive()
 	f.from, f.end = remoteFiles{client}, way.Close
 	return nil
+}
+
+// sftp starts the subsystem. Where that is a program, the login's shell starts it, and may print before.
+func (p *sshPath) sftp() (*sftp.Client, error) {
+	session, err := p.last.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	in, err := session.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := session.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := session.RequestSubsystem("sftp"); err != nil {
+		return nil, err
+	}
+	return sftp.NewClientPipe(&packets{in: bufio.NewReader(out)}, in)
+}
+
+// packets passes over the text before the first packet. Packets begin with a NUL, the first byte of a length that is
+// never as long, and text has none.
+type packets struct {
+	in    *bufio.Reader
+	begun bool
+}
+
+func (p *packets) Read(b []byte) (int, error) {
+	for read := 0; !p.begun; read++ {
+		c, err := p.in.ReadByte()
+		switch {
+		case err != nil:
+			return 0, err
+		case c == 0:
+			p.begun = true
+			_ = p.in.UnreadByte() // it was the last one read
+		case read == mostNoise:
+			return 0, errNoise
+		}
+	}
+	return p.in.Read(b)
 }
 
 // Close ends the way at once. It may be called again.

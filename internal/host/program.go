@@ -1,18 +1,13 @@
 package host
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"path"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
@@ -96,23 +91,13 @@ func (h *Host) Run(ctx context.Context, p Program) (*Process, error) {
 	if err != nil {
 		_ = end()
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 		return fail(err)
 	}
 	inner := process.end
 	process.end = func() error { return errors.Join(inner(), end()) }
 	return process, nil
-}
-
-// started is a shell that runs one of the texts below.
-type started struct {
-	in  io.WriteCloser
-	out io.Reader
-	// complaint is what it wrote to standard error; wait waits for its end.
-	complaint fmt.Stringer
-	wait      func() error
-	kill      func()
 }
 
 func (p Program) check() error {
@@ -133,12 +118,13 @@ func CheckInstalled(program string) error {
 	return nil
 }
 
-// The host's shell gets one of three fixed texts, filled with nothing but the names and hashes checked
-// above. They are one line without ' or !, so that any login shell passes them on as they are.
+// sh gets one of three fixed texts, filled with nothing but the names and hashes checked above. They are one line
+// without ' or !, as marked wants them.
 //
 // The file is hashed through the descriptor that is then executed: what runs is what was hashed.
 const (
-	runText = `cd || exit; d=.cache/virtmigrate; f=$d/NAME-HASH; set -- $(ls -ldn $d 2>/dev/null); ` +
+	runText = `s=$(uname -s); [ "$s" = Linux ] || { echo system $s; exit; }; ` +
+		`cd || exit; d=.cache/virtmigrate; f=$d/NAME-HASH; set -- $(ls -ldn $d 2>/dev/null); ` +
 		`case "$1" in drwx------|drwx------.) ;; *) echo need; exit;; esac; ` +
 		`[ "$3" = "$(id -u)" ] && [ -r $f ] || { echo need; exit; }; ` +
 		`exec 3<$f; s=$(sha256sum <&3) || exit; [ "${s%% *}" = HASH ] || { echo need; exit; }; ` +
@@ -149,12 +135,11 @@ const (
 )
 
 func (p Program) fill(text string) string {
-	text = strings.NewReplacer("NAME", p.Name, "HASH", p.SHA256, "ARGUMENT", p.Argument, "INSTALLED", p.Installed).Replace(text)
-	return "sh -c '" + text + "'"
+	return strings.NewReplacer("NAME", p.Name, "HASH", p.SHA256, "ARGUMENT", p.Argument, "INSTALLED", p.Installed).Replace(text)
 }
 
 // run starts the program, bringing it once.
-func (p Program) run(ctx context.Context, start func(command string) (*started, error)) (*Process, error) {
+func (p Program) run(ctx context.Context, start func(text string) (*started, error)) (*Process, error) {
 	text := p.fill(runText)
 	if p.Installed != "" {
 		text = p.fill(installedText)
@@ -165,32 +150,43 @@ func (p Program) run(ctx context.Context, start func(command string) (*started, 
 			return nil, err
 		}
 		stop := context.AfterFunc(ctx, s.kill)
-		out := bufio.NewReader(s.out)
-		word, err := out.ReadSlice('\n')
+		word, err := s.firstWord()
 		stop()
-		switch said := string(bytes.TrimSpace(word)); {
-		case err == nil && said == "have":
-			return s.process(out, p), nil
-		case err == nil && said == "need" && !brought:
+		switch {
+		case err == nil && word == "have":
+			return s.process(p), nil
+		case err == nil && word == "need" && !brought:
 			s.kill()
 			if err := p.bring(ctx, start); err != nil {
 				return nil, fmt.Errorf("bring it to ~/.cache/virtmigrate: %w", err)
 			}
-		case err == nil && said == "need":
-			s.kill()
-			return nil, fmt.Errorf("%w: ~/.cache/virtmigrate does not stay private to the login, or what was written there is not what is read", ErrCannotRun)
 		default:
-			_ = s.wait()
+			err = s.refusal(word, err)
 			s.kill()
-			said := terminal.Line(string(word) + s.complaint.String())
-			return nil, fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, said)
+			return nil, err
 		}
 	}
 	return nil, ErrCannotRun // not reached
 }
 
+// refusal says why a program does not run, by the first word of the text that was to start it.
+func (s *started) refusal(word string, err error) error {
+	system, other := strings.CutPrefix(word, "system ")
+	switch {
+	case errors.Is(err, ErrCannotRun):
+		return err
+	case err == nil && other:
+		return fmt.Errorf("%w: the host runs %s, and the program is one for Linux", ErrCannotRun, terminal.Line(system))
+	case err == nil && word == "need":
+		return fmt.Errorf("%w: ~/.cache/virtmigrate does not stay private to the login, or what was written there is not what is read",
+			ErrCannotRun)
+	}
+	_, _ = s.status() // the complaint has then come
+	return fmt.Errorf("%w: the host's shell said %q", ErrCannotRun, terminal.Line(word+s.complaint.String()))
+}
+
 // bring writes the image into the login's folder.
-func (p Program) bring(ctx context.Context, start func(command string) (*started, error)) error {
+func (p Program) bring(ctx context.Context, start func(text string) (*started, error)) error {
 	image, err := p.Image()
 	if err != nil {
 		return err
@@ -201,6 +197,9 @@ func (p Program) bring(ctx context.Context, start func(command string) (*started
 	}
 	defer s.kill()
 	defer context.AfterFunc(ctx, s.kill)()
+	if err := s.begin(); err != nil {
+		return err
+	}
 	if _, err = s.in.Write(image); err == nil {
 		err = s.in.Close()
 	}
@@ -215,8 +214,8 @@ func (p Program) bring(ctx context.Context, start func(command string) (*started
 }
 
 // process is the shell that has become the program.
-func (s *started) process(out io.Reader, p Program) *Process {
-	return &Process{Reader: complaining{out, s, p}, Writer: s.in, end: func() error {
+func (s *started) process(p Program) *Process {
+	return &Process{Reader: complaining{s.out, s, p}, Writer: s.in, end: func() error {
 		_ = s.in.Close()
 		s.kill()
 		return nil
@@ -235,12 +234,7 @@ func (c complaining) Read(b []byte) (int, error) {
 	if err == nil || n > 0 {
 		return n, nil
 	}
-	ended := make(chan struct{})
-	go func() { _ = c.s.wait(); close(ended) }()
-	select {
-	case <-ended: // so that the complaint has come, too
-	case <-time.After(time.Second):
-	}
+	_, _ = c.s.status() // the complaint has then come, too
 	said := c.s.complaint.String()
 	switch {
 	case strings.Contains(said, "Permission denied") && strings.Contains(said, "/proc/self/fd/3"):
@@ -249,51 +243,4 @@ func (c complaining) Read(b []byte) (int, error) {
 		return 0, fmt.Errorf("it ended: %s", terminal.Line(said))
 	}
 	return 0, err
-}
-
-// start runs a command through the host's SSH server.
-func (p *sshPath) start(command string) (*started, error) {
-	session, err := p.last.NewSession()
-	if err != nil {
-		return nil, err
-	}
-	in, err := session.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := session.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	complaint := &words{}
-	session.Stderr = complaint
-	if err := session.Start(command); err != nil {
-		return nil, fmt.Errorf("%w: the SSH server starts no programs: %w", ErrCannotRun, err)
-	}
-	wait := sync.OnceValue(session.Wait)
-	return &started{in: in, out: out, complaint: complaint, wait: wait, kill: func() { _ = session.Close() }}, nil
-}
-
-// startLocal runs a command on this machine, away from this process's terminal.
-func startLocal(command string) (*started, error) {
-	cmd := exec.Command("/bin/sh", "-c", command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	complaint := &words{}
-	cmd.Stderr = complaint
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	wait := sync.OnceValue(cmd.Wait)
-	return &started{in: in, out: out, complaint: complaint, wait: wait, kill: func() {
-		_ = in.Close()
-		go func() { _ = wait() }() // it ends by itself when its input does
-	}}, nil
 }

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
-	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/terminal"
 )
 
 const (
@@ -241,34 +240,23 @@ func (t target) remoteCommand() string {
 
 // remote is a program on the far side that passes bytes on to the daemon.
 type remote struct {
-	io.Writer
-	out     io.Reader
+	*started
 	path    *sshPath
-	session *ssh.Session
-	words   *words
 	instead error // why the shorter way did not do; nil if there is none
 }
 
 func startRemote(path *sshPath, command string) (*remote, error) {
-	s, err := path.last.NewSession()
+	s, err := path.start("exec " + command)
 	if err != nil {
 		return nil, err
 	}
-	in, err := s.StdinPipe()
-	if err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
-	out, err := s.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	r := &remote{Writer: in, out: out, path: path, session: s, words: &words{}}
-	s.Stderr = r.words
-	if err := s.Start(command); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return &remote{started: s, path: path}, nil
 }
+
+func (r *remote) Write(p []byte) (int, error) { return r.in.Write(p) }
 
 // Read says, where the program ended, what it complained of.
 func (r *remote) Read(p []byte) (int, error) {
@@ -276,22 +264,13 @@ func (r *remote) Read(p []byte) (int, error) {
 	if err == nil || n > 0 {
 		return n, nil
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- r.session.Wait() }()
-	var status error
-	select {
-	case status = <-ended: // the complaint has come, too
-	case <-r.path.done:
-	case <-time.After(time.Second):
-	}
-	var exit *ssh.ExitError
-	said := r.words.String()
-	switch {
-	case said != "":
-	case errors.As(status, &exit):
-		said = fmt.Sprintf("ended with status %d", exit.ExitStatus())
-	default:
-		return 0, err
+	status, ended := r.status()
+	said := r.complaint.String()
+	if said == "" {
+		if !ended || status == 0 {
+			return 0, err
+		}
+		said = fmt.Sprintf("ended with status %d", status)
 	}
 	if r.instead != nil {
 		return 0, fmt.Errorf("virt-ssh-helper on the host: %s (tried because %w)", said, r.instead)
@@ -300,23 +279,3 @@ func (r *remote) Read(p []byte) (int, error) {
 }
 
 func (r *remote) Close() error { return r.path.Close() }
-
-// words keeps the first part of a text.
-type words struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (w *words) Write(p []byte) (int, error) {
-	const most = 2000
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.text = append(w.text, p[:min(len(p), most-len(w.text))]...)
-	return len(p), nil
-}
-
-func (w *words) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return terminal.Line(string(w.text))
-}

@@ -23,8 +23,14 @@ import (
 // sshd runs another SSH daemon on a host, with options of its own, until the test ends.
 func sshd(t *testing.T, h *lab.Host, port string, options ...string) {
 	t.Helper()
+	sshdOf(t, h, "/etc/ssh/sshd_config", port, options...)
+}
+
+// sshdOf is sshd with another file of options.
+func sshdOf(t *testing.T, h *lab.Host, file, port string, options ...string) {
+	t.Helper()
 	pidFile := "/run/sshd-" + port + ".pid"
-	args := []string{"/usr/sbin/sshd", "-p", port, "-o", "PidFile=" + pidFile}
+	args := []string{"/usr/sbin/sshd", "-f", file, "-p", port, "-o", "PidFile=" + pidFile}
 	for _, o := range options {
 		args = append(args, "-o", o)
 	}
