@@ -171,11 +171,13 @@ func TestInvocationHidesPasswordsAndLeavesOutWhatWasNotGiven(t *testing.T) {
 	args := arguments{Hosts: map[string]migration.HostConfig{
 		"a": {URI: "qemu+ssh://root:hunter2@a/system", PeerURI: "qemu+tls://b:hunter2@b/system"},
 		"b": {URI: "://root:hunter2@b", PeerURI: "qemu+tls://b/system"},
-		"c": {URI: "qemu+ssh://root@c/system?keyfile=/k"},
+		"c": {URI: "qemu+ssh://root@c/system?keyfile=/k", HostKey: "ssh-ed25519 A"},
+		"d": {URI: "qemu:///system", HostKey: "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2"},
 	}, Name: "web", Host: "a"}
 	text := string(asJSON(t, invocation{args}))
 	const want = `{"module_args":{"host":"a","hosts":{"a":{"peer_uri":"` + hidden + `","uri":"` + hidden + `"},"b":{"peer_uri":"qemu+tls://b/system","uri":"` + hidden +
-		`"},"c":{"uri":"qemu+ssh://root@c/system?keyfile=/k"}},"name":"web"}}`
+		`"},"c":{"host_key":"ssh-ed25519 A","uri":"qemu+ssh://root@c/system?keyfile=/k"},"d":{"host_key":"` + hidden +
+		`","uri":"qemu:///system"}},"name":"web"}}`
 	if text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

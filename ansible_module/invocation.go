@@ -73,6 +73,9 @@ func withoutPasswords(hosts map[string]migration.HostConfig) map[string]migratio
 	clean := make(map[string]migration.HostConfig, len(hosts))
 	for key, h := range hosts {
 		h.URI, h.PeerURI = withoutPassword(h.URI), withoutPassword(h.PeerURI)
+		if strings.Contains(h.HostKey, "PRIVATE KEY") { // the wrong half
+			h.HostKey = hidden
+		}
 		clean[key] = h
 	}
 	return clean

@@ -26,12 +26,13 @@ func TestHostsAreReadWhole(t *testing.T) {
 			"uri": types.StringValue("qemu+tls://full/system"), "migration_address": types.StringValue("10.0.0.1"), "tls_destination": types.StringValue("full.example"),
 			"peer_uri": types.StringValue("qemu+tls://full.example/system"), "allow_plain_control": types.StringValue("true"),
 			"tls_certificates_dir": types.StringValue("/etc/pki/other"), "relay_ports": types.StringValue("1-2"), "relay_program": types.StringValue("/r"),
+			"host_key": types.StringValue("ssh-ed25519 A"),
 		},
 		"bare": {"uri": types.StringValue("qemu:///system"), "migration_address": types.StringNull()},
 	}))
 	report(t, diags)
 	want := map[string]migration.HostConfig{
-		"full": {URI: "qemu+tls://full/system", MigrationAddress: "10.0.0.1", TLSDestination: "full.example", PeerURI: "qemu+tls://full.example/system", AllowPlainControl: true, TLSCertificatesDir: "/etc/pki/other", RelayPorts: "1-2", RelayProgram: "/r"},
+		"full": {URI: "qemu+tls://full/system", MigrationAddress: "10.0.0.1", TLSDestination: "full.example", PeerURI: "qemu+tls://full.example/system", AllowPlainControl: true, TLSCertificatesDir: "/etc/pki/other", RelayPorts: "1-2", RelayProgram: "/r", HostKey: "ssh-ed25519 A"},
 		"bare": {URI: "qemu:///system"},
 	}
 	if !reflect.DeepEqual(got, want) {

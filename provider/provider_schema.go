@@ -33,6 +33,8 @@ const hostsDescription = "The libvirt hosts between which guests move, by a name
 	"Guests are searched on all of them. Two names are one host if they are shown to lead to one daemon; two hosts with one `host_uuid` are an error. Each host is a map with these options, and no others:\n" +
 	"  - `uri` (required): libvirt URI of the host's daemon as the machine that runs Terraform reaches it: `qemu+ssh://user@host/system`, `qemu+tls://host/system`, " +
 	"`qemu+unix:///system` or `qemu+tcp://host/system`. Parameters that switch verification off are refused, and so are passwords.\n" +
+	"  - `host_key`: public key of the SSH server of `uri`, as `ssh-keyscan` prints it behind the host's name, such as `ssh-ed25519 AAAA...`; several on " +
+	"lines of their own. It takes the place of `known_hosts` for this host, though not for machines on the way to it. Default: `known_hosts` counts.\n" +
 	"  - `migration_address`: name or IP address, without a port, at which the other hosts' QEMU reaches this one's. Default: the host of `uri`.\n" +
 	"  - `tls_destination`: name in this host's QEMU certificate. Default: `migration_address`.\n" +
 	"  - `tls_certificates_dir`: folder of QEMU's certificates on this host, where its qemu.conf names another than `/etc/pki/qemu`; they are only looked at, to say beforehand whether `tls` can work.\n" +

@@ -1,12 +1,14 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/crypto/ssh"
 )
 
 // Config says which host to reach and how.
@@ -18,6 +20,9 @@ type Config struct {
 	// AllowPlainControl permits qemu+tcp to another machine, where everything said to the daemon
 	// can be read and changed on the way.
 	AllowPlainControl bool
+	// HostKey holds the public keys of the host's SSH server, one a line, instead of known_hosts; empty: known_hosts
+	// counts.
+	HostKey string
 	// Log takes what is worth knowing while connecting; nil discards it.
 	Log hclog.Logger
 }
@@ -45,6 +50,11 @@ func (c Config) target() (target, error) {
 	if t.conn == overTCP && !t.loopback() && !c.AllowPlainControl {
 		return target{}, wrong(fmt.Errorf("qemu+tcp to %s is neither encrypted nor authenticated: anybody on the way can take over the host; use qemu+ssh or qemu+tls, or set allow_plain_control = true for this host if the network itself is protected", t.host))
 	}
+	if c.HostKey != "" {
+		if t.hostKeys, err = t.takeHostKey(c.HostKey); err != nil {
+			return target{}, wrong(err)
+		}
+	}
 	switch t.conn {
 	case overTLS:
 		_, err = t.tlsConfig()
@@ -55,6 +65,16 @@ func (c Config) target() (target, error) {
 		return target{}, wrong(err)
 	}
 	return t, nil
+}
+
+func (t target) takeHostKey(text string) ([]ssh.PublicKey, error) {
+	switch {
+	case t.conn != overSSH:
+		return nil, fmt.Errorf("host_key is the key of an SSH server, and means nothing with the connection %s", t.conn)
+	case t.knownHosts != "":
+		return nil, errors.New("host_key is given, and known_hosts in the URI, too; leave one of them out")
+	}
+	return parseHostKeys(text)
 }
 
 // expandHome replaces a leading ~/ by the user's home folder.

@@ -18,8 +18,8 @@
 //   - A daemon that gives no sign of life for 30 s is given up, and it is told to do the same with us.
 //   - Close closes every socket the host opened, the SSH connection included, and never waits for the
 //     daemon.
-//   - The far side is always verified: host keys against known_hosts, certificates against the CA.
-//     Parameters that would switch this off are refused.
+//   - The far side is always verified: host keys against known_hosts or the keys given with the host,
+//     certificates against the CA. Parameters that would switch this off are refused.
 //   - Nothing a user wrote reaches a shell.
 //   - An error from libvirt keeps its code ([Code]); a host that cannot be reached is [ErrUnreachable].
 //

@@ -74,3 +74,32 @@ func FuzzKnownHosts(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHostKey: what host_key holds is pinned, and a key that is not in it is never taken.
+func FuzzHostKey(f *testing.F) {
+	stranger, err := ssh.NewPublicKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32)).Public())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE5uOTWqzB1rxBBYwYSuzOjVxm/GGC0pgXSvvZbZlNzU root@alpha\n\n# another\n")
+	f.Add("ssh-rsa AAAAB3NzaC1yc2E=")
+	f.Add("alpha ssh-ed25519 AAAA")
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := parseHostKeys(text)
+		if err != nil {
+			return
+		}
+		k, err := hop{host: "alpha", port: 22, hostKeys: keys}.pinned()
+		if err != nil || len(k.algorithms) == 0 {
+			t.Fatalf("%d keys, algorithms %q, %v", len(keys), k.algorithms, err)
+		}
+		for _, key := range keys {
+			if err := k.check("", nil, key); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := k.check("", nil, stranger); err == nil {
+			t.Error("a stranger was taken for alpha")
+		}
+	})
+}

@@ -207,7 +207,7 @@ func TestANewHostKeyIsRefusedAlthoughItIsKnown(t *testing.T) {
 	a := alpha(t)
 	noHome(t)
 	const port = "2294"
-	var known strings.Builder
+	var known, given strings.Builder
 	var paths []string
 	for i := range 2 {
 		private, public := keypair(t)
@@ -222,26 +222,34 @@ func TestANewHostKeyIsRefusedAlthoughItIsKnown(t *testing.T) {
 		}
 		paths = append(paths, path)
 		fmt.Fprintf(&known, "[%s]:%s %s", a.Address, port, ssh.MarshalAuthorizedKey(public))
+		given.Write(ssh.MarshalAuthorizedKey(public))
 	}
-	uri := fmt.Sprintf("qemu+ssh://root@%s:%s/system?keyfile=%s&known_hosts=%s",
-		a.Address, port, testLab.SSHKey(), file(t, "known", known.String()))
-	var h *host.Host
-	t.Run("the first key", func(t *testing.T) {
-		sshd(t, a, port, "HostKey="+paths[0])
-		var err error
-		if h, err = host.Dial(within(t, time.Minute), config(uri)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := h.Session(within(t, time.Minute)); err != nil {
-			t.Error(err)
-		}
-	})
-	defer h.Close()
-	sshd(t, a, port, "HostKey="+paths[1])
-	_, err := h.Session(within(t, time.Minute))
-	if !errors.Is(err, host.ErrOtherDaemon) || !strings.Contains(err.Error(), "SSH host key") ||
-		!strings.Contains(err.Error(), "alpha: ") {
-		t.Error(err)
+	uri := fmt.Sprintf("qemu+ssh://root@%s:%s/system?keyfile=%s", a.Address, port, testLab.SSHKey())
+	byOption := config(uri)
+	byOption.HostKey = given.String()
+	for how, c := range map[string]host.Config{
+		"known_hosts": config(uri + "&known_hosts=" + file(t, "known", known.String())), "host_key": byOption,
+	} {
+		t.Run(how, func(t *testing.T) {
+			var h *host.Host
+			t.Run("the first key", func(t *testing.T) {
+				sshd(t, a, port, "HostKey="+paths[0])
+				var err error
+				if h, err = host.Dial(within(t, time.Minute), c); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := h.Session(within(t, time.Minute)); err != nil {
+					t.Error(err)
+				}
+			})
+			defer h.Close()
+			sshd(t, a, port, "HostKey="+paths[1])
+			_, err := h.Session(within(t, time.Minute))
+			if !errors.Is(err, host.ErrOtherDaemon) || !strings.Contains(err.Error(), "SSH host key") ||
+				!strings.Contains(err.Error(), "alpha: ") {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -181,6 +181,9 @@ func (p hop) login(ctx context.Context, conn net.Conn, lowest io.Closer) (*ssh.C
 		return nil, known.refusal
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.As(err, &none) && len(p.hostKeys) > 0 && strings.Contains(err.Error(), "host key"):
+		return nil, fmt.Errorf("%w: the host has no key of the kinds in host_key (%s); give one that it has",
+			ErrUntrusted, strings.Join(known.algorithms, ", "))
 	case errors.As(err, &none) && len(known.algorithms) > 0 && strings.Contains(err.Error(), "host key"):
 		return nil, fmt.Errorf("%w: the host has no key of the kinds that are known of it (%s); pin one that it has: ssh-keyscan -p %d %s >> %s, after comparing the fingerprint", ErrUntrusted, strings.Join(known.algorithms, ", "), p.port, p.host, quoted(p.pinTo))
 	case keys.unsigned != nil:

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 )
 
@@ -25,10 +27,12 @@ type hop struct {
 	certificates   []string // files of certificates, instead of those beside the keys
 	agent          string   // socket of the agent, empty: none
 
-	knownHosts []string // files
-	pinTo      string   // the one of them that a new key belongs into
-	keyAlias   string   // name to look its key up by, instead of its own
-	direct     bool     // reached without another hop, so that ssh-keyscan reaches it too
+	knownHosts []string        // files
+	pinTo      string          // the one of them that a new key belongs into
+	keyAlias   string          // name to look its key up by, instead of its own
+	last       bool            // it is the host itself
+	hostKeys   []ssh.PublicKey // its own keys, instead of known_hosts
+	direct     bool            // reached without another hop, so that ssh-keyscan reaches it too
 
 	remarks []string   // what of the configuration could not be evaluated here
 	first   *firstSeen // of the last hop: what the first login met
@@ -51,6 +55,7 @@ func (t target) hops(files sshconfig.Files) ([]hop, error) {
 		return nil, err
 	}
 	last := &way[len(way)-1]
+	last.last, last.hostKeys = true, t.hostKeys
 	if t.keyfile != "" {
 		last.identities, last.noIdentities, last.identitiesOnly = []string{expandHome(t.keyfile)}, false, true
 	}

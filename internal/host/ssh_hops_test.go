@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host/sshconfig"
 )
@@ -160,7 +161,7 @@ Match host *.example.org
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"50-distribution.conf": "# the machine's policy\nMatch final all\n\tInclude " + dir + "/policy\n\tForwardX11Trusted yes\n",
+		"50-distribution.conf": "# the machine's policy\nMatch final all\n\tInclude " + dir + "/policy\n",
 		"policy":               "Port 2200\nGSSAPIKeyExchange no\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -191,5 +192,48 @@ func TestBlocksThatWouldRunAProgramAreReportedOnce(t *testing.T) {
 	}
 	if hops, err := way(t, "qemu+ssh://alpha/system"); err != nil || route(hops) != "me@alpha:22" {
 		t.Error(route(hops), err)
+	}
+}
+
+func TestHostKeysGivenWithTheHost(t *testing.T) {
+	configured(t, "Host far\n  ProxyJump near\n")
+	_, key := privateKey(t, "")
+	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+	_, other := privateKey(t, "")
+	private, _ := privateKey(t, "")
+	const far = "qemu+ssh://far/system"
+	both := "# both\n" + line + " a comment\n\n" + string(ssh.MarshalAuthorizedKey(other))
+	c := Config{Name: "far", URI: "qemu+ssh://far/system", HostKey: both}
+	target, err := c.target()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hops, err := target.hops(sshconfig.Standard())
+	if err != nil || len(hops) != 2 || len(hops[0].hostKeys) != 0 || len(hops[1].hostKeys) != 2 {
+		t.Errorf("they are the last hop's alone: %+v, %v", hops, err)
+	}
+	for name, c := range map[string]struct{ uri, key, says string }{
+		"words":                 {far, "the key", "line 1: it begins with no kind"},
+		"no key":                {far, "# nothing\n", "no key in it"},
+		"a fingerprint":         {far, ssh.FingerprintSHA256(key), "line 1: it begins with no kind"},
+		"a line of known_hosts": {far, "far " + line, "leave out the host's name"},
+		"half a key":            {far, line[:len(line)-5], "line 1: its key is not base64, or not whole"},
+		"a key cut short":       {far, line[:len(line)-4], "line 1: its key is no whole key"},
+		"a kind alone":          {far, "ssh-ed25519", "line 1: it has no key behind"},
+		"another kind":          {far, strings.Replace(line, "ssh-ed25519", "ssh-rsa", 1), "of the kind ssh-rsa"},
+		"a private key":         {far, private, "the public half"},
+		"the second line":       {far, line + "\nssh-ed25519 x", "line 2"},
+		"more than any":         {far, strings.Repeat(line+"\n", mostHostKeys+1), "more than 16 keys"},
+		"longer than any":       {far, strings.Repeat("#", mostHostKeyBytes+1), "32769 bytes"},
+		"no SSH":                {"qemu:///system", line, "the connection unix"},
+		"and known_hosts":       {"qemu+ssh://far/system?known_hosts=/k", line, "leave one of them out"},
+	} {
+		err := Config{Name: "far", URI: c.uri, HostKey: c.key}.Validate()
+		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "far: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "PRIVATE") {
+			t.Errorf("%s: the error repeats a private key", name)
+		}
 	}
 }

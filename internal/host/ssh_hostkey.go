@@ -23,6 +23,9 @@ type pinned struct {
 }
 
 func (p hop) pinned() (*pinned, error) {
+	if len(p.hostKeys) > 0 {
+		return p.given(), nil
+	}
 	db, err := readKnownHosts(p.knownHosts)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the known host keys cannot be read: %w", errConfig, err)
@@ -41,6 +44,9 @@ var provesNothing = []string{ssh.KeyAlgoRSA, ssh.CertAlgoRSAv01, "ssh-dss", "ssh
 
 // check is asked by the SSH library with the key the host has proved to hold.
 func (k *pinned) check(_ string, remote net.Addr, key ssh.PublicKey) error {
+	if len(k.hop.hostKeys) > 0 {
+		return k.checkGiven(key)
+	}
 	err := k.db.HostKeyCallback()(k.hop.name(), remote, key)
 	if err == nil {
 		k.refusal = k.hop.first.sshKey(key)
@@ -65,7 +71,11 @@ func (k *pinned) explain(key ssh.PublicKey, err error) error {
 		}
 		return fmt.Errorf("%w: THE HOST KEY OF %s HAS CHANGED: it shows %s, known is %s. Either the host was installed anew, or somebody else answers in its place. Do not go on before you know; if it was installed anew, remove the old line and pin the new key", ErrUntrusted, k.hop.address(), what, strings.Join(known, ", "))
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w: the host key of %s is not known: it shows %s. %s", ErrUntrusted, k.hop.address(), what, k.howToPin(key))
+		how := k.howToPin(key)
+		if k.hop.last {
+			how += "; or give it with the host, as host_key"
+		}
+		return fmt.Errorf("%w: the host key of %s is not known: it shows %s. %s", ErrUntrusted, k.hop.address(), what, how)
 	}
 	return fmt.Errorf("%w: the host key of %s (%s): %w", ErrUntrusted, k.hop.address(), what, err)
 }

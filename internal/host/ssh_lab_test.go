@@ -37,17 +37,19 @@ func sshdOf(t *testing.T, h *lab.Host, file, port string, options ...string) {
 	if _, err := h.Exec(within(t, time.Minute), args...); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the second sshd does not listen", func() bool {
+	listens := func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort(h.Address.String(), port))
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
-	})
+	}
+	waitFor(t, "the second sshd does not listen", listens)
 	t.Cleanup(func() {
 		if _, err := h.Exec(within(t, time.Minute), "pkill", "-F", pidFile); err != nil {
 			t.Error(err)
 		}
+		waitFor(t, "the second sshd does not end", func() bool { return !listens() }) // the next one has the same port
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -208,5 +209,42 @@ func replace(t *testing.T, h *lab.Host, path string, text []byte) {
 	cmd.Stdin = bytes.NewReader(text)
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAHostKeyGivenWithTheHostTakesThePlaceOfKnownHosts(t *testing.T) {
+	a := alpha(t)
+	noHome(t)
+	out, err := a.Exec(within(t, time.Minute), "ssh-keygen", "-y", "-f", "/etc/ssh/ssh_host_ed25519_key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, other := keypair(t)
+	stranger := string(ssh.MarshalAuthorizedKey(other))
+	ecdsa := "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5Y" +
+		"RrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg="
+	c := config(fmt.Sprintf("qemu+ssh://root@%s/system?keyfile=%s", a.Address, testLab.SSHKey()))
+	for name, known := range map[string]string{"its key": out, "one of several": stranger + ecdsa + "\n" + out} {
+		t.Run(name, func(t *testing.T) {
+			c.HostKey = known
+			h, err := host.Dial(within(t, time.Minute), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = h.Close()
+		})
+	}
+	for name, known := range map[string]struct{ key, says string }{
+		"another key":  {stranger, "IS NOT THE ONE GIVEN"},
+		"another kind": {ecdsa, "no key of the kinds in host_key (ecdsa-sha2-nistp256)"},
+		"none":         {"", "as host_key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.HostKey = known.key
+			_, err := host.Dial(within(t, time.Minute), c)
+			if !errors.Is(err, host.ErrUntrusted) || !strings.Contains(err.Error(), known.says) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
@@ -35,10 +37,11 @@ type target struct {
 	port   int    // 0: the connection's default (for ssh, what ~/.ssh/config says, else 22)
 	path   string // what the daemon is asked to open: "/system", "/session", a file for the test driver
 
-	socket     string // unix, ssh: the daemon's socket instead of the usual ones
-	keyfile    string // ssh: the only key to log in with
-	knownHosts string // ssh: instead of the user's and the system's
-	pkipath    string // tls: folder with cacert.pem, clientcert.pem and clientkey.pem
+	socket     string          // unix, ssh: the daemon's socket instead of the usual ones
+	keyfile    string          // ssh: the only key to log in with
+	knownHosts string          // ssh: instead of the user's and the system's
+	hostKeys   []ssh.PublicKey // ssh: instead of any file; not in the URI
+	pkipath    string          // tls: folder with cacert.pem, clientcert.pem and clientkey.pem
 
 	first *firstSeen // nil where it does not matter who answers
 }

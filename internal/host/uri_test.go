@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestURIsAreReadAsLibvirtReadsThem(t *testing.T) {
 			host: "host", path: "/system", keyfile: "/k ey", knownHosts: "/kh", socket: "/s"},
 		"test+tcp://host/etc/node.xml": {driver: "test", conn: overTCP, host: "host", path: "/etc/node.xml"},
 	} {
-		if got, err := parseURI(uri); err != nil || got != want {
+		if got, err := parseURI(uri); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", uri, got, err)
 		}
 	}

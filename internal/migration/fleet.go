@@ -21,6 +21,9 @@ import (
 type HostConfig struct {
 	// URI of the host's libvirt daemon, as the controller reaches it.
 	URI string `json:"uri"`
+	// HostKey holds the public keys of the SSH server of URI, one a line, in place of known_hosts; default: known_hosts
+	// counts.
+	HostKey string `json:"host_key"`
 	// MigrationAddress is the name or address at which the other hosts reach this one's QEMU; default:
 	// the host of URI.
 	MigrationAddress string `json:"migration_address"`
@@ -91,7 +94,7 @@ func NewFleet(cfg Config) (*Fleet, error) {
 			wrong = append(wrong, err)
 			continue
 		}
-		dialled := host.Config{Name: key, URI: hc.URI, AllowPlainControl: hc.AllowPlainControl, Log: log.Named("host")}
+		dialled := host.Config{Name: key, URI: hc.URI, HostKey: hc.HostKey, AllowPlainControl: hc.AllowPlainControl, Log: log.Named("host")}
 		if err := dialled.Validate(); err != nil {
 			wrong = append(wrong, err)
 			continue

@@ -71,6 +71,14 @@ func host(what, option, value, hint string) Mistake {
 	return Mistake{What: what, Given: map[string]any{"hosts/beta/" + option: value}, Words: Words{option, value, hint}}
 }
 
+// hostKey is a mistake in the key of an SSH server.
+func hostKey(what, value, hint string) Mistake {
+	return Mistake{
+		What: what, Given: map[string]any{"hosts/beta/uri": "qemu+ssh://root@DOOR/system", "hosts/beta/host_key": value},
+		Words: Words{"beta: host_key line 1", "", hint},
+	}
+}
+
 // hosts are mistakes in what else is said of hosts.
 var hosts = []Mistake{
 	{
@@ -108,6 +116,23 @@ var hosts = []Mistake{
 	{
 		What: "in the clear, perhaps", Given: map[string]any{"hosts/beta/allow_plain_control": "perhaps"},
 		Words: Words{"allow_plain_control", `"perhaps"`, "true or false"},
+	},
+	hostKey("a host key in words", "the usual one", "begins with no kind of host key"),
+	hostKey("a fingerprint for a host key", "SHA256:eSiHnWPdhsanNErC9MtF65wOo/o2tfLFZKQC7CLZOGY", "such as ssh-ed25519"),
+	hostKey("a line of known_hosts for a host key", "beta ssh-ed25519 AAAA", "leave out the host's name"),
+	hostKey("half a host key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "no whole key of the kind ssh-ed25519"),
+	{
+		What:  "a host key where none is looked at",
+		Given: map[string]any{"hosts/beta/uri": "qemu+tcp://DOOR/system", "hosts/beta/host_key": "ssh-ed25519 A"},
+		Words: Words{"beta: host_key", "tcp", "means nothing"},
+	},
+	{
+		What: "a private key for a host key", Secret: "hunter2",
+		Given: map[string]any{
+			"hosts/beta/uri":      "qemu+ssh://root@DOOR/system",
+			"hosts/beta/host_key": "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n",
+		},
+		Words: Words{"beta: host_key line 1", "no public key", "ends in .pub"},
 	},
 	host("an address with a port", "migration_address", "10.0.0.1:49152", "without port"),
 	host("a command for an address", "migration_address", "10.0.0.1;reboot", "host name or an IP address"),

@@ -25,6 +25,14 @@ options:
           - Passwords in a URI are refused.
         type: str
         required: true
+      host_key:
+        description:
+          - Public key of the SSH server of I(uri), as C(ssh-keyscan) prints it behind the host's name, such as C(ssh-ed25519 AAAA...).
+            Several are on lines of their own.
+          - It takes the place of C(known_hosts) for this host, though not for machines on the way to it. Made for execution environments,
+            which have no C(known_hosts).
+          - By default C(known_hosts) counts.
+        type: str
       migration_address:
         description:
           - Name or address at which the other hosts reach this one's QEMU, without a port.
