@@ -138,7 +138,10 @@ func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
 
 // TestTheRightProgramIsChosen puts a machine with another answer to uname before Ansible.
 func TestTheRightProgramIsChosen(t *testing.T) {
-	for machine, says := range map[string]string{"riscv64": "programs for amd64, arm64", "aarch64": "exec format error"} {
+	for machine, says := range map[string]string{
+		"Linux riscv64": "programs for amd64, arm64", "Linux aarch64": "exec format error",
+		"Darwin x86_64": "programs for linux, and the machine that runs the task has darwin", "Darwin arm64": "has darwin",
+	} {
 		bin := t.TempDir()
 		if err := os.WriteFile(filepath.Join(bin, "uname"), []byte("#!/bin/sh\necho "+machine+"\n"), 0o755); err != nil {
 			t.Fatal(err)
@@ -148,6 +151,31 @@ func TestTheRightProgramIsChosen(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(strings.ToLower(string(out)), says) {
 			t.Errorf("%s: %v\n%s", machine, err, out)
 		}
+	}
+}
+
+// TestBecomeIsRefused: the module runs here, and as another user it would have other keys. No program that changes the
+// user is needed for that.
+func TestBecomeIsRefused(t *testing.T) {
+	run := func(args ...string) (string, error) {
+		t.Helper()
+		args = append([]string{"localhost", "-m", "virtmigrate.libvirt.host_info", "-a", "hosts={}"}, args...)
+		out, err := ansible(t.Context(), t, "ansible", args...).CombinedOutput()
+		return string(out), err
+	}
+	for _, args := range [][]string{
+		{"--become"}, {"--become", "--become-user", "operator"}, {"--check", "--become"}, {"-e", "ansible_become=true"},
+	} {
+		if out, err := run(args...); err == nil || !strings.Contains(out, "become: false") {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
+	if out, err := run("-e", "ansible_become=false"); err == nil || !strings.Contains(out, "hosts is missing") {
+		t.Errorf("without: %v\n%s", err, out)
+	}
+	task := play(t.Context(), t, nil, vars{module: vars{"hosts": vars{}, "name": "web", "host": "beta"}, "become": true})
+	if len(task) != 1 || !strings.Contains(task[0].Msg, "become: false") {
+		t.Errorf("a task that is delegated: %+v", task)
 	}
 }
 
