@@ -239,7 +239,7 @@ func (s *scene) nextRun() ending {
 // ordinary is what a move or a daemon leaves on purpose: the relay's program, process numbers, directories that
 // libvirt makes when it first needs them; logins whose connection was cut, which sshd keeps until TCP gives them up; and
 // the owner of the lab's kernel, which libvirt sets when a guest comes and resets when one leaves.
-var ordinary = regexp.MustCompile(`/root/\.cache|process sshd: |^~ .*: file /var/lib/libvirt/boot/|/(driver|libvirtd)\.pid|file (/etc/libvirt/qemu|/var/lib/libvirt/images) \(d`)
+var ordinary = regexp.MustCompile(`/root/\.cache|process sshd: |^~ .*: file /var/lib/libvirt/boot/|/(driver|libvirtd)\.pid|file (/etc/libvirt/qemu|/etc/libvirt/storage|/var/lib/libvirt/images) \(d`)
 
 // leftovers takes the guest away, and gives what differs then from what was there before it came. What ends by
 // itself is given time.
