@@ -29,14 +29,15 @@
 //
 // # Invariants
 //
-//  1. Never two running copies of a guest, and never none unless the guest itself had stopped. The
-//     source is resumed only after the destination was read back as not having the guest, or its
-//     never-started copy was destroyed. Under peer_to_peer libvirt's own rule applies, and what it can
-//     leave is detected and named.
+//  1. Never two running copies of a guest, and never none unless the guest itself had stopped. A stopped
+//     source goes on only on proof that its copy never ran: the token of the attempt is still on the
+//     destination, or this very process saw the copy end without having started. That nothing is to be seen
+//     is no proof. Under peer_to_peer libvirt's own rule applies, and what it can leave is detected and named.
 //  2. Never an unencrypted byte of guest memory, or of a copied disk, unless the request says allow_plain.
 //  3. Whatever fails, the [Error] says in which phase, where the guest is now, and what to do.
 //  4. After a failure nothing of ours stays behind, except a pair only a person may decide, which is named.
-//     What a killed process left is in the [journal], and the next run of that machine takes it away.
+//     What a killed process left is in the records of package journal on the hosts, and the next run of
+//     any controller takes it away.
 //  5. A reported figure agrees with an independent measurement. A figure that could not be had is nil
 //     and [Result.MissingFigures] says why. No duration subtracts two hosts' clocks.
 //  6. No image is written to that was not made for the move, or that the request did not give up; none that
