@@ -189,6 +189,16 @@ func running(copies map[string]string) (on []string) {
 	return on
 }
 
+// inMemory counts the copies that have a QEMU. A definition may be the stub that awaited the guest.
+func inMemory(copies map[string]string) (n int) {
+	for _, state := range copies {
+		if state != "shut off" {
+			n++
+		}
+	}
+	return n
+}
+
 // settled waits until what the daemons do by themselves has come to its end: no migration job runs, and the guest runs,
 // or does not change any more. It gives the copies there are then.
 func (s *scene) settled() map[string]string {
@@ -215,7 +225,7 @@ func (s *scene) settled() map[string]string {
 		}
 		still := time.Since(since)
 		switch {
-		case len(running(copies)) == 1 && len(copies) == 1 && !strings.Contains(now, "a job") && still > 600*time.Millisecond,
+		case len(running(copies)) == 1 && inMemory(copies) == 1 && !strings.Contains(now, "a job") && still > 600*time.Millisecond,
 			!strings.Contains(now, "a job") && still > 3*time.Second,
 			still > 40*time.Second, // longer than libvirt's keepalive
 			time.Now().After(deadline):
