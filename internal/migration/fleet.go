@@ -99,7 +99,7 @@ func NewFleet(cfg Config) (*Fleet, error) {
 			wrong = append(wrong, err)
 			continue
 		}
-		f.members[key] = &member{key: key, cfg: hc, dial: func(ctx context.Context) (daemon, error) { return dialReal(ctx, dialled) }}
+		f.members[key] = newMember(key, hc, func(ctx context.Context) (daemon, error) { return dialReal(ctx, dialled) })
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)

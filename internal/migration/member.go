@@ -20,7 +20,9 @@ type member struct {
 	cfg  HostConfig
 	dial func(ctx context.Context) (daemon, error)
 
-	mu       sync.Mutex // held while dialling: one dial at a time is enough for everybody
+	// turn holds the one token of who may look at, or change, the next four; it is held while dialling, for one dial at a
+	// time is enough for everybody. A channel, so that waiting for it ends with a context.
+	turn     chan struct{}
 	daemon   daemon
 	facts    host.Facts
 	silent   error
@@ -32,11 +34,28 @@ type member struct {
 	lookedAt     time.Time
 }
 
+func newMember(key string, cfg HostConfig, dial func(ctx context.Context) (daemon, error)) *member {
+	return &member{key: key, cfg: cfg, dial: dial, turn: make(chan struct{}, 1)}
+}
+
+// take waits for the member's turn, which is given back by done.
+func (m *member) take(ctx context.Context) (done func(), err error) {
+	select {
+	case m.turn <- struct{}{}:
+		return func() { <-m.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // reach returns the host's daemon and its facts, dialling at the first call. A failure is remembered
 // for a moment; fresh asks again all the same.
 func (m *member) reach(ctx context.Context, fresh bool) (daemon, host.Facts, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	done, err := m.take(ctx)
+	if err != nil {
+		return nil, host.Facts{}, err
+	}
+	defer done()
 	if m.daemon != nil {
 		return m.daemon, m.facts, nil
 	}
@@ -59,12 +78,15 @@ func (m *member) reach(ctx context.Context, fresh bool) (daemon, host.Facts, err
 }
 
 func (m *member) close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	done, err := m.take(context.Background())
+	if err != nil {
+		return err
+	}
+	defer done()
 	if m.daemon == nil {
 		return nil
 	}
-	err := m.daemon.Close()
+	err = m.daemon.Close()
 	m.daemon = nil
 	return err
 }
@@ -80,9 +102,12 @@ func (m *member) recall(ctx context.Context) (host.Facts, error) {
 		return facts, err
 	}
 	facts.BootID, facts.Process = now.BootID, now.Process
-	m.mu.Lock()
+	done, err := m.take(ctx)
+	if err != nil {
+		return facts, err
+	}
+	defer done()
 	m.facts = facts
-	m.mu.Unlock()
 	return facts, nil
 }
 
