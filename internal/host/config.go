@@ -1,8 +1,10 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,9 @@ type Config struct {
 	// HostKey holds the public keys of the host's SSH server, one a line, instead of known_hosts; empty: known_hosts
 	// counts.
 	HostKey string
+	// Connect, where it is not nil, makes the connections instead of what URI says. It is for tests: nothing that users
+	// write leads to it.
+	Connect func(ctx context.Context) (io.ReadWriteCloser, error)
 	// Log takes what is worth knowing while connecting; nil discards it.
 	Log hclog.Logger
 }

@@ -17,6 +17,9 @@ import (
 
 // dial connects to the daemon, not yet speaking with it.
 func (t target) dial(ctx context.Context, cfg Config) (io.ReadWriteCloser, error) {
+	if cfg.Connect != nil {
+		return cfg.Connect(ctx)
+	}
 	switch t.conn {
 	case overUNIX:
 		return t.dialUNIX(ctx)

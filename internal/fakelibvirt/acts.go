@@ -1,0 +1,174 @@
+package fakelibvirt
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
+)
+
+// What people, guests and machines do, without a connection. An act that cannot be done just now is an error.
+
+var errNotNow = errors.New("that cannot be done just now")
+
+// act does something to a domain that there is.
+func (d *Daemon) act(uuid string, do func(*domain) error) error {
+	w := d.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dom := d.domains[uuid]
+	if dom == nil || d.down {
+		return errNotNow
+	}
+	err := do(dom)
+	w.change()
+	return err
+}
+
+// Define writes a definition, as virsh define does.
+func (d *Daemon) Define(xml string) error {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	desc, err := parse(xml)
+	if err == nil {
+		_, err = d.define(desc)
+	}
+	d.world.change()
+	return err
+}
+
+// Start boots the guest from its definition.
+func (d *Daemon) Start(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.live != nil || dom.config == nil || dom.job != nil {
+			return errNotNow
+		}
+		dom.boot(*dom.config)
+		return nil
+	})
+}
+
+// Shutdown lets the guest shut itself down.
+func (d *Daemon) Shutdown(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.live == nil || !dom.live.runs() {
+			return errNotNow
+		}
+		d.lifecycle(dom, host.EventShutdown, 0)
+		const byItself = 1
+		dom.stop(byItself, host.StoppedShutdown)
+		return nil
+	})
+}
+
+// Destroy is virsh destroy, of a person who means it.
+func (d *Daemon) Destroy(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.live == nil {
+			return errNotNow
+		}
+		dom.stop(host.ShutOffDestroyed, host.StoppedDestroyed)
+		return nil
+	})
+}
+
+// Undefine is virsh undefine.
+func (d *Daemon) Undefine(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.config == nil || dom.job != nil {
+			return errNotNow
+		}
+		dom.undefine()
+		return nil
+	})
+}
+
+// Suspend is virsh suspend.
+func (d *Daemon) Suspend(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.live == nil || !dom.live.runs() || dom.job != nil && dom.job.incoming {
+			return errNotNow
+		}
+		if dom.job != nil {
+			dom.pause(host.PausedMigration, host.SuspendedMigrated)
+		} else {
+			dom.pause(host.PausedUser, host.SuspendedPaused)
+		}
+		return nil
+	})
+}
+
+// Resume is virsh resume, by a person who has looked: it is not done where it would harm the guest.
+func (d *Daemon) Resume(uuid string) error {
+	return d.act(uuid, func(dom *domain) error {
+		if dom.live == nil || dom.live.runs() || dom.job != nil || dom.live.memory < d.world.disks[uuid].version {
+			return errNotNow
+		}
+		for _, other := range d.world.daemons {
+			if o := other.domains[uuid]; o != nil && o.live != nil && o != dom {
+				return errNotNow
+			}
+		}
+		dom.run(host.RunningUnpaused, host.ResumedUnpaused)
+		return nil
+	})
+}
+
+// MigrateAway is virsh migrate --persistent --undefinesource to another host, from its begin to its end.
+func (d *Daemon) MigrateAway(uuid, to string) error {
+	return d.act(uuid, func(dom *domain) error {
+		there := d.world.daemons[to]
+		if dom.live == nil || !dom.live.runs() || dom.job != nil || there == nil || there.down || there == d {
+			return errNotNow
+		}
+		came, err := there.place(dom.live.description)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errNotNow, err)
+		}
+		desc, memory := dom.live.description, dom.live.memory
+		dom.stop(host.ShutOffMigrated, host.StoppedMigrated)
+		if dom.config != nil {
+			dom.undefine()
+		}
+		came.start(desc, host.State{State: host.StatePaused, Reason: host.PausedMigration})
+		came.live.memory = memory
+		came.persist(desc)
+		came.run(host.RunningMigrated, host.ResumedMigrated)
+		return nil
+	})
+}
+
+// Reboot ends everything that runs on the host. With powerCut the last write of every definition is lost, too: libvirt
+// renames a new one into place without a sync of its folder.
+func (d *Daemon) Reboot(powerCut bool) {
+	w := d.world
+	w.mu.Lock()
+	for _, dom := range d.sorted() {
+		if dom.live != nil {
+			dom.live, dom.off = nil, host.State{State: host.StateShutOff}
+		}
+		dom.job, dom.completed = nil, false
+		if powerCut && dom.unsynced() {
+			dom.config = dom.before
+		}
+		dom.before = nil
+		dom.dropIfEmpty()
+		if dom.autostart && dom.config != nil {
+			dom.boot(*dom.config)
+		}
+	}
+	for name, p := range d.pools {
+		if p.active = false; !p.defined {
+			delete(d.pools, name)
+		}
+	}
+	var cut []*client
+	for c := range d.clients {
+		cut = append(cut, c)
+	}
+	w.change()
+	w.mu.Unlock()
+	for _, c := range cut {
+		_ = c.conn.Close()
+	}
+}
