@@ -37,6 +37,22 @@ func (d *Daemon) Define(xml string) error {
 	return err
 }
 
+// Create boots a guest that has no definition, as virsh create does.
+func (d *Daemon) Create(xml string) error {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	desc, err := parse(xml)
+	if err != nil {
+		return err
+	}
+	dom, err := d.place(desc)
+	if err == nil {
+		dom.boot(desc)
+	}
+	d.world.change()
+	return err
+}
+
 // Start boots the guest from its definition.
 func (d *Daemon) Start(uuid string) error {
 	return d.act(uuid, func(dom *domain) error {
@@ -101,13 +117,8 @@ func (d *Daemon) Suspend(uuid string) error {
 // Resume is virsh resume, by a person who has looked: it is not done where it would harm the guest.
 func (d *Daemon) Resume(uuid string) error {
 	return d.act(uuid, func(dom *domain) error {
-		if dom.live == nil || dom.live.runs() || dom.job != nil || dom.live.memory < d.world.disks[uuid].version {
+		if !dom.mayResume() {
 			return errNotNow
-		}
-		for _, other := range d.world.daemons {
-			if o := other.domains[uuid]; o != nil && o.live != nil && o != dom {
-				return errNotNow
-			}
 		}
 		dom.run(host.RunningUnpaused, host.ResumedUnpaused)
 		return nil
@@ -171,4 +182,49 @@ func (d *Daemon) Reboot(powerCut bool) {
 	for _, c := range cut {
 		_ = c.conn.Close()
 	}
+}
+
+// is asks something of a domain; false where there is none.
+func (d *Daemon) is(uuid string, what func(*domain) bool) bool {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	dom := d.domains[uuid]
+	return dom != nil && what(dom)
+}
+
+// Runs says that the guest's processors run here, Active that there is a QEMU of it, Defined that it has a definition,
+// and Free that no job holds it.
+func (d *Daemon) Runs(uuid string) bool {
+	return d.is(uuid, func(dom *domain) bool { return dom.live != nil && dom.live.runs() })
+}
+
+// Active: see Runs.
+func (d *Daemon) Active(uuid string) bool {
+	return d.is(uuid, func(dom *domain) bool { return dom.live != nil })
+}
+
+// Defined: see Runs.
+func (d *Daemon) Defined(uuid string) bool {
+	return d.is(uuid, func(dom *domain) bool { return dom.config != nil })
+}
+
+// Free: see Runs.
+func (d *Daemon) Free(uuid string) bool {
+	return d.is(uuid, func(dom *domain) bool { return dom.job == nil })
+}
+
+// MayResume says that letting the guest go on here harms nobody.
+func (d *Daemon) MayResume(uuid string) bool { return d.is(uuid, (*domain).mayResume) }
+
+func (dom *domain) mayResume() bool {
+	w := dom.daemon.world
+	if dom.live == nil || dom.live.runs() || dom.job != nil || dom.live.memory < w.disks[dom.uuid].version {
+		return false
+	}
+	for _, other := range w.daemons {
+		if o := other.domains[dom.uuid]; o != nil && o.live != nil && o != dom {
+			return false
+		}
+	}
+	return true
 }

@@ -22,6 +22,8 @@ type Daemon struct {
 	domains map[string]*domain // by UUID
 	pools   map[string]*pool   // by name
 	clients map[*client]struct{}
+	// broken are the names of incoming domains whose QEMU ended before its finish.
+	broken map[string]bool
 	// lastID numbers running instances, lastCallback those who listen.
 	lastID, lastCallback int32
 }

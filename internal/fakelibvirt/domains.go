@@ -9,8 +9,9 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
-// jobWait is for how long libvirt waits for another job of a domain (QEMU_JOB_WAIT_TIME in src/qemu/qemu_domainjob.c).
-const jobWait = 30 * time.Second
+// jobWait is for how long libvirt waits for another job of a domain (QEMU_JOB_WAIT_TIME in src/qemu/qemu_domainjob.c), and
+// then answers: somewhat later than a client that waits as long gives up.
+const jobWait = 30*time.Second + 200*time.Millisecond
 
 // domainProcedures are about single domains.
 var domainProcedures = map[uint32]procedure{

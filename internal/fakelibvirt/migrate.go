@@ -37,9 +37,9 @@ func params(list []libvirt.TypedParam) map[string]string {
 }
 
 func begin(c *client, a libvirt.DomainMigrateBegin3ParamsArgs) (r libvirt.DomainMigrateBegin3ParamsRet, err error) {
-	dom, err := c.free(a.Dom)
-	if err == nil && dom.live == nil {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is not running")
+	dom, err := c.daemon.active(a.Dom)
+	if err == nil && dom.job != nil { // it does not wait for a migration
+		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: another migration job is already running for domain '%s'", dom.name)
 	}
 	if err != nil {
 		return r, err
@@ -146,11 +146,19 @@ func (dom *domain) send(to *Daemon) error {
 		takes time.Duration
 		then  func()
 	}{
-		{"the copy comes to its switchover", copyTime, func() { dom.pause(host.PausedMigration, host.SuspendedMigrated) }},
+		{"the copy comes to its switchover", copyTime, func() {
+			if here.runs() {
+				dom.pause(host.PausedMigration, host.SuspendedMigrated)
+			}
+		}},
 		{"the last of the memory is sent", switchoverTime, func() { there.memory = here.memory }},
 	} {
 		w.ownUnless(dom.daemon, part.name, part.takes, func() bool { return broken() != nil })
 		if err := broken(); err != nil {
+			if job.there.live == there { // its stream has ended too early
+				to.broken[dom.name] = true
+				job.there.stop(host.ShutOffCrashed, host.StoppedFailed)
+			}
 			if dom.live == here && here.state.PausedByMigration() && !job.paused {
 				dom.run(host.RunningMigrationCanceled, host.ResumedMigrated)
 			}
@@ -167,6 +175,10 @@ func finish(c *client, a libvirt.DomainMigrateFinish3ParamsArgs) (r libvirt.Doma
 		return r, fail(libvirt.ErrNoDomain, "Domain not found: missing domain name")
 	}
 	dom := c.daemon.named(name)
+	if c.daemon.broken[name] && (dom == nil || dom.live == nil) { // the first finish is told what was wrong
+		delete(c.daemon.broken, name)
+		return r, fail(libvirt.ErrInternalError, "internal error: qemu unexpectedly closed the monitor")
+	}
 	if dom == nil {
 		return r, fail(libvirt.ErrNoDomain, "Domain not found: no domain with matching name '%s'", name)
 	}
@@ -235,12 +247,13 @@ func (dom *domain) leave(flags host.Flags, cancelled bool) {
 
 func abort(c *client, a libvirt.DomainAbortJobArgs) (none, error) {
 	dom, err := c.daemon.active(a.Dom)
+	if err == nil && dom.job != nil && dom.job.incoming {
+		dom, err = c.freeActive(a.Dom) // such a job is not to be aborted, but waited for
+	}
 	switch {
 	case err != nil:
 	case dom.job == nil:
 		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: no job is active on the domain")
-	case dom.job.incoming:
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: cannot abort incoming migration; use virDomainDestroy instead")
 	default:
 		dom.job.abort = true // once the copy has been sent it means nothing
 	}

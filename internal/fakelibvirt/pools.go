@@ -30,6 +30,9 @@ var poolProcedures = map[uint32]procedure{
 	}),
 	80: order("destroy pool", func(c *client, a libvirt.StoragePoolDestroyArgs) (none, error) {
 		p, err := c.daemon.findPool(a.Pool.Name)
+		if err == nil && !p.active {
+			err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: storage pool '%s' is not active", p.name)
+		}
 		if err == nil {
 			p.active = false
 			c.daemon.dropPoolIfEmpty(p)

@@ -126,7 +126,10 @@ func (c *client) answer(h header, payload []byte) {
 			return nil, fail(libvirt.ErrNoSupport, "the fake has no procedure %d of program %#x", h.Procedure, h.Program)
 		}}
 	}
-	step := &Step{Client: c.name, Host: c.daemon.name, Name: p.name, Procedure: h.Procedure, Changes: p.changes, Gone: c.gone}
+	step := &Step{
+		Client: c.name, Host: c.daemon.name, Name: p.name, Procedure: h.Procedure, Changes: p.changes,
+		Gone: c.gone, Cut: func() { _ = c.conn.Close() },
+	}
 	verdict := c.daemon.world.gate(step)
 	if verdict == Lose || c.isGone() {
 		return

@@ -19,7 +19,7 @@ type World struct {
 	daemons map[string]*Daemon
 	disks   map[string]*disk // by the guest's UUID
 	wrong   []string
-	// controllers are the clients whose acts are judged: a person may destroy what runs.
+	// severed are the clients that are dead.
 	severed map[string]bool
 }
 
@@ -38,8 +38,9 @@ type Step struct {
 	Procedure uint32
 	// Changes says that it changes something: all others are questions.
 	Changes bool
-	// Gone is closed when the connection of the request ends.
+	// Gone is closed when the connection of the request ends, and Cut ends it; nil of a daemon's own act.
 	Gone <-chan struct{}
+	Cut  func()
 }
 
 func (s *Step) String() string {
@@ -67,7 +68,7 @@ func NewWorld(names ...string) *World {
 	for i, name := range names {
 		w.daemons[name] = &Daemon{
 			world: w, name: name, uuid: fmt.Sprintf("10ab0000-0000-4000-8000-%012d", i+1),
-			domains: map[string]*domain{}, pools: map[string]*pool{}, clients: map[*client]struct{}{},
+			domains: map[string]*domain{}, pools: map[string]*pool{}, clients: map[*client]struct{}{}, broken: map[string]bool{},
 		}
 	}
 	return w
@@ -166,15 +167,22 @@ func (w *World) tick() {
 func (w *World) Sever(name string) {
 	w.mu.Lock()
 	w.severed[name] = true
-	var list []*client
+	w.mu.Unlock()
 	for _, d := range w.daemons {
-		for c := range d.clients {
-			if c.name == name {
-				list = append(list, c)
-			}
+		d.Cut(name)
+	}
+}
+
+// Cut ends all of a client's connections to this host. It may make others.
+func (d *Daemon) Cut(name string) {
+	d.world.mu.Lock()
+	var list []*client
+	for c := range d.clients {
+		if c.name == name {
+			list = append(list, c)
 		}
 	}
-	w.mu.Unlock()
+	d.world.mu.Unlock()
 	for _, c := range list {
 		_ = c.conn.Close()
 	}
