@@ -125,6 +125,13 @@ func (r *run) writeToken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// a stub takes the place of whatever definition is there: somebody may have moved the guest meanwhile
+	switch _, err := r.destination.Lookup(ctx, r.id.UUID); {
+	case err == nil:
+		return fmt.Errorf("%w: it is on %s by now", errOvertaken, r.plan.To)
+	case !errors.Is(err, host.ErrNoDomain):
+		return err
+	}
 	return r.destination.Define(ctx, stub)
 }
 
