@@ -234,6 +234,8 @@ func (dom *domain) run(reason, detail int) {
 	if dom.live.memory < w.disks[dom.uuid].version {
 		w.violation("old memory: on %s the guest goes on with memory %d, and its disk is at %d", dom.daemon.name, dom.live.memory, w.disks[dom.uuid].version)
 	}
+	w.disks[dom.uuid].version++ // it writes at once
+	dom.live.memory = w.disks[dom.uuid].version
 	dom.live.state = host.State{State: host.StateRunning, Reason: reason}
 	dom.daemon.lifecycle(dom, host.EventResumed, int32(detail))
 }

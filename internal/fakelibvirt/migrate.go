@@ -218,6 +218,10 @@ func (dom *domain) arrive(flags host.Flags, cancelled bool) error {
 	} else {
 		dom.run(host.RunningMigrated, host.ResumedMigrated)
 	}
+	dom.daemon.world.own(dom.daemon, "finish is about to answer", 0)
+	if dom.live != here {
+		return fail(libvirt.ErrOperationFailed, "operation failed: guest unexpectedly quit")
+	}
 	dom.job, dom.completed = nil, true
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing/synctest"
 	"time"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/fakelibvirt"
 )
 
 // mostRuns bounds how many runs follow each other in a play.
@@ -78,11 +80,24 @@ func (p *play) outcome(r *runner) {
 			p.fail("two runs in a row fail: %v", r.err)
 			return
 		}
+		p.settleDown()
 		again := p.start("again", r.wants, r.knows)
 		p.drive()
 		if len(p.wrong) == 0 {
 			p.outcome(again)
 		}
+	}
+}
+
+// settleDown lets the daemons come to the end of what they do by themselves.
+func (p *play) settleDown() {
+	for synctest.Wait(); ; synctest.Wait() {
+		p.collect()
+		i := slices.IndexFunc(p.held, func(h *held) bool { return h.Client == "" })
+		if i < 0 {
+			return
+		}
+		p.deliver(p.held[i], fakelibvirt.Deliver)
 	}
 }
 

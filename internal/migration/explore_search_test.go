@@ -108,10 +108,24 @@ func (s *search) sample(t *testing.T, seed uint64, plays int) {
 	s.complete = true
 }
 
-// replay runs the play in which nothing but these choices is out of the ordinary. The error is a choice that did not come.
+// replay runs the play in which nothing but these choices is out of the ordinary. A choice that did not come is an error.
 func (s *search) replay(t *testing.T, choices []choice) *play {
-	left := choices
-	p := s.perform(t, func(p *play) {
+	p, left := s.tell(t, choices)
+	if len(left) > 0 {
+		t.Errorf("there was no such choice: %+v\n\t%s", left[0], strings.Join(p.story, "\n\t"))
+	}
+	return p
+}
+
+// retell is replay where the engine may end the story before its end.
+func (s *search) retell(t *testing.T, choices []choice) *play {
+	p, _ := s.tell(t, choices)
+	return p
+}
+
+func (s *search) tell(t *testing.T, choices []choice) (p *play, left []choice) {
+	left = choices
+	p = s.perform(t, func(p *play) {
 		p.chooser = func(at string, options []option) int {
 			if len(left) == 0 || at != left[0].at {
 				return 0
@@ -127,10 +141,7 @@ func (s *search) replay(t *testing.T, choices []choice) *play {
 		p.seen = func(string) bool { return false }
 	})
 	s.plays++
-	if len(left) > 0 {
-		t.Errorf("there was no such choice: %+v\n\t%s", left[0], strings.Join(p.story, "\n\t"))
-	}
-	return p
+	return p, left
 }
 
 // perform runs one play in a bubble of its own.

@@ -51,7 +51,7 @@ func (s sighting) awaits() *journal.Move {
 // overwritten is there, and no power cut can have brought it back.
 func (s sighting) provesNeverRan(attempt string) bool {
 	token := s.awaits()
-	return token != nil && token.Attempt == attempt && s.sameBoot && (s.part() == partStub || s.part() == partDefinition || s.part() == partHalf)
+	return token != nil && token.Attempt == attempt && (s.sameBoot || switchedOff.boot) && (s.part() == partStub || s.part() == partDefinition || s.part() == partHalf)
 }
 
 // part is what a sighting is of a guest.
@@ -286,7 +286,7 @@ func judgeHalves(st *standing, e evidence, halves []sighting) {
 	to := source.move.To
 	there := e.at(to)
 	switch {
-	case e.neverRan == source.move.Attempt:
+	case e.neverRan == source.move.Attempt, switchedOff.token:
 		st.situation, st.at, st.dead = sitStopped, &sources[0], copies
 	case e.answered[to] == "":
 		st.words += fmt.Sprintf("; it was on its way to %s (UUID %s), which is not among hosts", to.Hostname, to.UUID)

@@ -132,7 +132,7 @@ func (m *moments) listen(uuid string, source, destination <-chan host.Event, tel
 				m.noteEnd()
 			} else if e.UUID == uuid && e.Kind == host.EventStarted {
 				m.note(&m.received, e.At)
-			} else if _, _, resumed := m.read(); e.UUID == uuid && e.Kind == host.EventResumed && resumed.IsZero() {
+			} else if _, _, resumed := m.read(); e.UUID == uuid && e.Kind == host.EventResumed && resumed.IsZero() && !switchedOff.resumed {
 				m.note(&m.resumed, e.At) // after post-copy comes another one
 			}
 		}
