@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/xml"
+	"fmt"
 	"strings"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -28,6 +29,41 @@ func (h *Host) Networks(ctx context.Context) (map[string]bool, error) {
 		return nets, nil
 	})
 	return nets, err
+}
+
+// NetworkForward is how a virtual network of the daemon leads out of its host, in libvirt's words: nat, route, bridge
+// and so on, and none for one that does not.
+func (h *Host) NetworkForward(ctx context.Context, name string) (string, error) {
+	return ask(ctx, h, "look at the network "+name, callLimit, func(l *libvirt.Libvirt) (string, error) {
+		network, err := l.NetworkLookupByName(name)
+		if err != nil {
+			return "", err
+		}
+		text, err := l.NetworkGetXMLDesc(network, 0)
+		if err != nil {
+			return "", err
+		}
+		return forward(text)
+	})
+}
+
+// forward reads the mode of forwarding from a network's XML. The element without a mode means nat.
+func forward(text string) (string, error) {
+	var network struct {
+		Forward *struct {
+			Mode string `xml:"mode,attr"`
+		} `xml:"forward"`
+	}
+	if err := xml.Unmarshal([]byte(text), &network); err != nil {
+		return "", fmt.Errorf("read the network's description: %w", err)
+	}
+	switch {
+	case network.Forward == nil:
+		return "none", nil
+	case network.Forward.Mode == "":
+		return "nat", nil
+	}
+	return network.Forward.Mode, nil
 }
 
 // Link says whether the host has a network device of that name, a bridge for example. The daemon has two ways

@@ -36,6 +36,8 @@ var replies = map[asked]layout{
 	{programRemote, 28}:  "",    // resume
 	{programRemote, 29}:  "",    // set autostart
 	{programRemote, 34}:  "",    // suspend
+	{programRemote, 43}:  "s",   // network XML
+	{programRemote, 46}:  "su",  // network by name
 	{programRemote, 59}:  "s",   // hostname
 	{programRemote, 60}:  "i",   // feature
 	{programRemote, 66}:  "(i)", // ways in

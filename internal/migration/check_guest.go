@@ -164,6 +164,8 @@ func checkNetworks(p *Plan, _ Options, fa facts, block blocker) string {
 				lacks(p, fa, block, "network", "host %q has no network %q, which an interface of guest %q is on", to, i.Source, fa.guest.ID.Name)
 			} else if !active {
 				lacks(p, fa, block, "network", "network %q of host %q is not active, and an interface of guest %q is on it", i.Source, to, fa.guest.ID.Name)
+			} else {
+				checkForward(p, fa, i.Source)
 			}
 		case !onLink(i):
 			continue
@@ -175,6 +177,36 @@ func checkNetworks(p *Plan, _ Options, fa facts, block blocker) string {
 		found = append(found, what)
 	}
 	return strings.Join(found, ", ")
+}
+
+// checkForward looks at a virtual network that both hosts have. Under one name they may be two: those that a daemon
+// makes by itself end at its host.
+func checkForward(p *Plan, fa facts, network string) {
+	src, dst := fa.source.forwards[network], fa.destination.forwards[network]
+	if fa.guest.State.ShutOff() || src == "" || dst == "" {
+		return
+	}
+	var nat []string
+	for _, h := range []hostFacts{fa.source, fa.destination} {
+		if h.forwards[network] == "nat" {
+			nat = append(nat, fmt.Sprintf("%q", h.key))
+		}
+	}
+	warn := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
+	switch {
+	case len(nat) > 0:
+		warn("network %q is behind the NAT of its host on %s, and a NAT does not move: connections of guest %q through it "+
+			"are cut, and the address that the guest keeps may be another guest's on %s",
+			network, strings.Join(nat, " and "), fa.guest.ID.Name, fa.destination.key)
+	case endsAtItsHost(src) || endsAtItsHost(dst):
+		warn("network %q is a bridge that each daemon makes for its own host: guest %q keeps its connections only if "+
+			"that of %s and that of %s are joined", network, fa.guest.ID.Name, fa.source.key, fa.destination.key)
+	}
+}
+
+// endsAtItsHost says of a mode of forwarding that the network is no more than a bridge that the daemon makes.
+func endsAtItsHost(forward string) bool {
+	return forward == "none" || forward == "route" || forward == "open"
 }
 
 func linkWords(i host.Interface) string {

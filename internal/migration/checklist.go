@@ -71,7 +71,8 @@ var checks = []Check{
 	},
 	{
 		ID: "networks", LooksAt: "the networks, bridges and devices on the destination that the guest's interfaces are on", look: checkNetworks,
-		Why: "the guest is not started there without them", ToDo: "make them there, with the same names",
+		Why:  "the guest is not started there without them, and loses its connections where they are another network",
+		ToDo: "make them there, with the same names; connections that must last need a bridge on a network that both hosts are on",
 	},
 	{
 		ID: "memory", LooksAt: "free memory of the destination", runs: true, look: checkMemory,

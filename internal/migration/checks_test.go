@@ -42,6 +42,17 @@ func off(change func(*facts)) func(*facts) {
 	}
 }
 
+// forwards gives the guest's virtual network a mode of forwarding on the source and on the destination; "" is not told.
+func forwards(source, destination string) func(*facts) {
+	return func(fa *facts) {
+		for h, mode := range map[*hostFacts]string{&fa.source: source, &fa.destination: destination} {
+			if mode != "" {
+				h.forwards = map[string]string{"app": mode}
+			}
+		}
+	}
+}
+
 // servedBy gives the guest's network disk a server, and the destination's answer about it.
 func servedBy(answer host.Answer) func(*facts) {
 	return func(fa *facts) {
@@ -104,6 +115,14 @@ var found = map[string]struct {
 	"no network: networks":              {change: func(fa *facts) { fa.offered.networks = map[string]bool{} }, status: StatusBlocker, says: `no network "app"`},
 	"not active: networks":              {change: func(fa *facts) { fa.offered.networks["app"] = false }, status: StatusBlocker, says: "not active"},
 	"networks are not listed: networks": {change: func(fa *facts) { fa.offered.networks = nil }, status: StatusToBeConfirmed, says: `active network "app"`},
+	"NAT on both: networks":             {change: forwards("nat", "nat"), status: StatusWarning, says: `behind the NAT of its host on "a" and "b"`},
+	"NAT there: networks":               {change: forwards("bridge", "nat"), status: StatusWarning, says: `on "b", and a NAT does not move`},
+	"NAT here: networks":                {change: forwards("nat", "bridge"), status: StatusWarning, says: `of its host on "a",`},
+	"one bridge: networks":              {change: forwards("bridge", "bridge"), status: StatusPass},
+	"cut off: networks":                 {change: forwards("none", "none"), status: StatusWarning, says: "only if that of a and that of b"},
+	"routed: networks":                  {change: forwards("route", "open"), status: StatusWarning, says: "are joined"},
+	"source does not tell: networks":    {change: forwards("", "nat"), status: StatusPass},
+	"NAT, and off: networks":            {change: off(forwards("nat", "nat")), status: StatusPass},
 	"guest that is off: networks":       {change: off(func(fa *facts) { fa.offered.networks["app"] = false }), status: StatusWarning, says: "will not start"},
 	"more than there is at all: memory": {change: func(fa *facts) { fa.guest.MemoryBytes = 17 << 30 }, status: StatusBlocker, says: "17408 MiB"},
 	"more than is free: memory":         {change: func(fa *facts) { fa.guest.MemoryBytes = 9 << 30 }, status: StatusWarning, says: "only 8192 MiB to spare"},

@@ -46,6 +46,8 @@ type daemon interface {
 	Files(ctx context.Context) (publicFiles, error)
 	// Vantage opens a place on the host to reach servers from; an error where the connection gives no login.
 	Vantage(ctx context.Context) (vantage, error)
+	// NetworkForward says how one of the daemon's virtual networks leads out of its host.
+	NetworkForward(ctx context.Context, name string) (string, error)
 	// Offer and the next four say what the host has for a guest that is to come.
 	Offer(ctx context.Context, d host.Domain) (host.Offer, error)
 	Networks(ctx context.Context) (map[string]bool, error)

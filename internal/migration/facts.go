@@ -39,6 +39,9 @@ type hostFacts struct {
 	certificates *certificates
 	// clock is nil when nobody could read it.
 	clock *clock
+	// forwards say of the virtual networks that the guest is on how each leads out of this host, in libvirt's words.
+	// What the daemon does not tell is missing.
+	forwards map[string]string
 	// arriving are the names of other guests on their way to this host, looked for by plans only.
 	arriving []string
 	// cannotRun says why no program of ours can be run there, "" when nothing is known to speak against it.
@@ -82,11 +85,13 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string, fresh bool) (fac
 	}
 	// each of these writes facts of its own
 	var disks, offered, arriving error
+	var forwards [2]error
 	var wg sync.WaitGroup
 	wg.Go(func() { disks = f.inspectDisks(ctx, &fa) })
 	wg.Go(func() { fa.offered, offered = f.askDestination(ctx, to, fa.guest) })
-	for _, h := range []*hostFacts{&fa.source, &fa.destination} {
+	for i, h := range []*hostFacts{&fa.source, &fa.destination} {
 		wg.Go(func() { h.certificates, h.clock = f.members[h.key].look(ctx, fresh) })
+		wg.Go(func() { h.forwards, forwards[i] = f.askForwards(ctx, h.key, fa.guest) })
 	}
 	if !fresh {
 		wg.Go(func() { arriving = f.lookForOthers(ctx, &fa) })
@@ -97,6 +102,10 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string, fresh bool) (fac
 		return fail(from, fmt.Errorf("look at the guest's disks: %w", disks))
 	case offered != nil:
 		return fail(to, fmt.Errorf("ask what it has for the guest: %w", offered))
+	case forwards[0] != nil:
+		return fail(from, forwards[0])
+	case forwards[1] != nil:
+		return fail(to, forwards[1])
 	case arriving != nil:
 		return fail(to, arriving)
 	}

@@ -93,6 +93,28 @@ func onNetwork(g host.Domain) bool {
 	return false
 }
 
+// askForwards asks a host how the guest's virtual networks lead out of it. One that the host does not have is no error
+// here.
+func (f *Fleet) askForwards(ctx context.Context, key string, g host.Domain) (map[string]string, error) {
+	d, _, err := f.members[key].reach(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	forwards := map[string]string{}
+	for _, i := range g.Interfaces {
+		if _, asked := forwards[i.Source]; asked || i.Type != "network" {
+			continue
+		}
+		switch mode, err := d.NetworkForward(ctx, i.Source); {
+		case err == nil:
+			forwards[i.Source] = mode
+		case unlessRefused(err) != nil:
+			return nil, err
+		}
+	}
+	return forwards, nil
+}
+
 // onLink says whether an interface needs a bridge or another network device of the host by its name.
 func onLink(i host.Interface) bool {
 	return (i.Type == "bridge" || i.Type == "direct") && i.Source != ""

@@ -163,17 +163,20 @@ func TestPreflightNamesWhatTheDestinationLacks(t *testing.T) {
 		},
 		"network": {
 			before: func(t *testing.T) {
-				at := "/var/lib/libvirt/net.xml"
-				if err := os.WriteFile(alpha.Path(at), []byte("<network><name>app</name><forward mode='bridge'/><bridge name='br0'/></network>"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := alpha.Virsh(ctx, "net-create", at); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _, _ = alpha.Virsh(context.Background(), "net-destroy", "app") })
+				networkOf(t, ctx, alpha, "<network><name>app</name><forward mode='bridge'/><bridge name='br0'/></network>")
 			},
 			guest: tinyGuest{devices: "<interface type='network'><source network='app'/></interface>"},
 			check: "networks", status: StatusBlocker, says: `host "beta" has no network "app"`,
+		},
+		"nat": {
+			before: func(t *testing.T) {
+				for _, h := range []*lab.Host{alpha, beta} {
+					networkOf(t, ctx, h, "<network><name>app</name><forward mode='nat'/><bridge name='natbr0'/><dns enable='no'/>"+
+						"<ip address='192.168.222.1' netmask='255.255.255.0'/></network>")
+				}
+			},
+			guest: tinyGuest{devices: "<interface type='network'><source network='app'/></interface>"},
+			check: "networks", status: StatusWarning, says: `network "app" is behind the NAT of its host on "alpha" and "beta"`,
 		},
 		"emulator": {
 			before: func(t *testing.T) {
@@ -221,6 +224,23 @@ func TestPreflightNamesWhatTheDestinationLacks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// networkOf makes a virtual network of a host's daemon, called app, until the test ends.
+func networkOf(t *testing.T, ctx context.Context, h *lab.Host, xml string) {
+	t.Helper()
+	const at = "/var/lib/libvirt/net.xml"
+	if err := os.WriteFile(h.Path(at), []byte(xml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, ctx, h, "mkdir", "-p", "/var/lib/libvirt/dnsmasq") // a host has it from its package
+	if _, err := h.Virsh(ctx, "net-create", at); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = h.Virsh(context.Background(), "net-destroy", "app")
+		_ = os.Remove(h.Path(at))
+	})
 }
 
 func TestPreflightNamesServersThatTheDestinationDoesNotReach(t *testing.T) {
