@@ -2,7 +2,6 @@ package migration
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
@@ -52,39 +51,6 @@ const (
 
 // postCopyQEMU: before it, QEMU had no way to go on with a post-copy migration whose network broke.
 const postCopyQEMU host.Version = 3000000
-
-func (o Options) validateConvergence() error {
-	c := o.Convergence
-	if c.TimeoutSecondsPerGiB < 0 || c.TimeoutSecondsPerGiB > MaxTimeoutSecondsPerGiB {
-		return fmt.Errorf("convergence.timeout_seconds_per_gib is %d, but must be 1 to %d", c.TimeoutSecondsPerGiB, MaxTimeoutSecondsPerGiB)
-	}
-	if c.StallSeconds < 0 || c.StallSeconds > MaxStallSeconds {
-		return fmt.Errorf("convergence.stall_seconds is %d, but must be 1 to %d", c.StallSeconds, MaxStallSeconds)
-	}
-	if c.DowntimeSteps < 0 || c.DowntimeSteps > MaxDowntimeSteps {
-		return fmt.Errorf("convergence.downtime_steps is %d, but must be 0 to %d", c.DowntimeSteps, MaxDowntimeSteps)
-	}
-	most := o.withDefaults().MaxDowntimeMS << c.DowntimeSteps
-	if most > MaxMaxDowntimeMS {
-		return fmt.Errorf("convergence.downtime_steps is %d, which would double max_downtime_ms up to %d ms, but QEMU allows %d", c.DowntimeSteps, most, MaxMaxDowntimeMS)
-	}
-	if b := o.BlackoutTimeoutMS; b != 0 && (b < MinBlackoutTimeoutMS || b > MaxBlackoutTimeoutMS) {
-		return fmt.Errorf("blackout_timeout_ms is %d, but must be %d to %d", b, MinBlackoutTimeoutMS, MaxBlackoutTimeoutMS)
-	}
-	if o.BlackoutTimeoutMS != 0 && o.BlackoutTimeoutMS <= most {
-		return fmt.Errorf("blackout_timeout_ms is %d, but must be more than the downtime that is allowed, which is up to %d ms", o.BlackoutTimeoutMS, most)
-	}
-	if c.OnTimeout != "" && !slices.Contains(OnTimeouts, c.OnTimeout) {
-		return fmt.Errorf("convergence.on_timeout %q is not one of %s", c.OnTimeout, quoted(OnTimeouts))
-	}
-	if c.OnTimeout == OnTimeoutPostCopy && o.ParallelConnections > 1 {
-		return fmt.Errorf("convergence.on_timeout is %q, but QEMU fetches pages over one connection, and parallel_connections is %d", c.OnTimeout, o.ParallelConnections)
-	}
-	if c.OnTimeout == OnTimeoutPostCopy && (o.Transport == TransportTLS || o.Transport == TransportTunnel) {
-		return fmt.Errorf("convergence.on_timeout is %q, which transport %q cannot do; choose transport relay", c.OnTimeout, o.Transport)
-	}
-	return nil
-}
 
 func (c Convergence) withDefaults() Convergence {
 	if c.TimeoutSecondsPerGiB == 0 {

@@ -40,7 +40,7 @@ func FuzzNames(f *testing.F) {
 		if checkGuestName(guest) == nil && (filepath.Base("x"+guest) != "x"+guest || strings.ContainsFunc(guest, unicode.IsControl)) {
 			t.Errorf("took %q for a guest's name", guest)
 		}
-		if (Options{AssumeSharedDisks: []string{disk}}).validateNames() == nil && strings.ContainsAny(disk, "-;/$ \n") {
+		if (Options{AssumeSharedDisks: []string{disk}}).Validate() == nil && strings.ContainsAny(disk, "-;/$ \n") {
 			t.Errorf("took %q for a disk", disk)
 		}
 		hc := HostConfig{URI: "qemu:///system", MigrationAddress: address, PeerURI: peer, RelayPorts: ports}

@@ -3,7 +3,6 @@ package migration
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -38,29 +37,3 @@ func checkHostKey(key string) error {
 
 // diskTarget is how libvirt names a disk towards a guest.
 var diskTarget = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_:]*$`)
-
-// validateNames checks the names of disks and of the file on this machine.
-func (o Options) validateNames() error {
-	for _, list := range []struct {
-		option  string
-		targets []string
-	}{{"migrate_disks", o.MigrateDisks}, {"assume_shared_disks", o.AssumeSharedDisks}} {
-		for i, target := range list.targets {
-			switch {
-			case !diskTarget.MatchString(target):
-				return fmt.Errorf("%s has %q, which is no disk of a guest; name each disk by its target, such as vda", list.option, target)
-			case slices.Contains(list.targets[:i], target):
-				return fmt.Errorf("%s has %q, which stands there twice; name each disk once", list.option, target)
-			}
-		}
-	}
-	for _, target := range o.AssumeSharedDisks {
-		if slices.Contains(o.MigrateDisks, target) {
-			return fmt.Errorf("assume_shared_disks has %q, and so has migrate_disks: a disk is either shared or copied", target)
-		}
-	}
-	if strings.ContainsFunc(o.ProgressFile, unicode.IsControl) {
-		return fmt.Errorf("progress_file is %q, which has a control character in it", o.ProgressFile)
-	}
-	return nil
-}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -54,38 +53,6 @@ const (
 
 // relayLibvirt is when migrations to UNIX sockets came: https://libvirt.org/news.html, 6.8.0.
 const relayLibvirt host.Version = 6008000
-
-func (o Options) validateRelay() error {
-	if o.Acknowledge != "" && !slices.Contains(Acknowledges, o.Acknowledge) {
-		return fmt.Errorf("acknowledge %q is not one of %s", o.Acknowledge, quoted(Acknowledges))
-	}
-	if o.Compression != "" && !slices.Contains(Compressions, o.Compression) {
-		return fmt.Errorf("compression %q is not one of %s", o.Compression, quoted(Compressions))
-	}
-	if o.ReconnectSeconds < 0 || o.ReconnectSeconds > MaxReconnectSeconds {
-		return fmt.Errorf("reconnect_seconds is %d, but must be 1 to %d", o.ReconnectSeconds, MaxReconnectSeconds)
-	}
-	if o.ChunkKiB != 0 && (o.ChunkKiB < MinChunkKiB || o.ChunkKiB > MaxChunkKiB) {
-		return fmt.Errorf("chunk_kib is %d, but must be %d to %d", o.ChunkKiB, MinChunkKiB, MaxChunkKiB)
-	}
-	if o.Transport == TransportRelay && o.ParallelConnections > MaxRelayConnections {
-		return fmt.Errorf("parallel_connections is %d, but must be 1 to %d over the relay", o.ParallelConnections, MaxRelayConnections)
-	}
-	if o.Transport == "" || o.Transport == TransportAuto || o.Transport == TransportRelay {
-		return nil
-	}
-	switch {
-	case o.Acknowledge != "":
-		return fmt.Errorf("acknowledge is %q, but only the relay acknowledges, and transport is %q", o.Acknowledge, o.Transport)
-	case o.Compression == CompressionZstd:
-		return fmt.Errorf("compression is %q, but only the relay compresses, and transport is %q", o.Compression, o.Transport)
-	case o.ReconnectSeconds != 0:
-		return fmt.Errorf("reconnect_seconds is %d, but only the relay goes on over a broken connection, and transport is %q", o.ReconnectSeconds, o.Transport)
-	case o.ChunkKiB != 0:
-		return fmt.Errorf("chunk_kib is %d, but only the relay sends chunks, and transport is %q", o.ChunkKiB, o.Transport)
-	}
-	return nil
-}
 
 // relayWork is what the run has to do for a relay: nil in a recipe of another transport.
 type relayWork struct {

@@ -1,10 +1,6 @@
 package migration
 
-import (
-	"fmt"
-	"slices"
-	"time"
-)
+import "time"
 
 // Transport names how guest memory travels between the two hosts.
 type Transport string
@@ -177,87 +173,6 @@ type Progress struct {
 	Iterations                                                                   *uint64
 }
 
-// Validate checks all that can be checked without a host. It changes nothing.
-func (o Options) Validate() error {
-	switch o.Transport {
-	case "", TransportAuto, TransportRelay, TransportTLS, TransportTunnel:
-	case TransportPlain:
-		if !o.AllowPlain {
-			return fmt.Errorf("transport %q sends guest memory unencrypted and is refused unless allow_plain is true", o.Transport)
-		}
-	default:
-		return fmt.Errorf("transport %q is not one of %s", o.Transport, quoted(Transports))
-	}
-	switch o.Control {
-	case "", ControlAuto, ControlController, ControlPeerToPeer:
-	default:
-		return fmt.Errorf("control %q is not one of %s", o.Control, quoted(Controls))
-	}
-	if o.ParallelConnections < 0 || o.ParallelConnections > MaxParallelConnections {
-		return fmt.Errorf("parallel_connections is %d, but must be 1 to %d", o.ParallelConnections, MaxParallelConnections)
-	}
-	if o.ParallelConnections == 1 && (o.Transport == "" || o.Transport == TransportAuto || o.Transport == TransportTLS) {
-		return fmt.Errorf("parallel_connections is 1, but transport tls needs at least 2: QEMU before 10.1 can crash after 64 GB on one encrypted connection")
-	}
-	if o.BandwidthMiBPerSecond > MaxBandwidthMiBPerSecond {
-		return fmt.Errorf("bandwidth_mib_per_second is %d, but must be at most %d", o.BandwidthMiBPerSecond, uint64(MaxBandwidthMiBPerSecond))
-	}
-	if o.MaxDowntimeMS < 0 || o.MaxDowntimeMS > MaxMaxDowntimeMS {
-		return fmt.Errorf("max_downtime_ms is %d, but must be 1 to %d", o.MaxDowntimeMS, MaxMaxDowntimeMS)
-	}
-	if err := o.validateConvergence(); err != nil {
-		return err
-	}
-	if err := o.validateTunnel(); err != nil {
-		return err
-	}
-	if err := o.validateRelay(); err != nil {
-		return err
-	}
-	return o.validateStorage()
-}
-
-func (o Options) validateTunnel() error {
-	switch {
-	case o.Transport != TransportTunnel:
-		return nil
-	case o.Control == ControlController:
-		return fmt.Errorf("control is %q, but a tunnel leads from daemon to daemon and is always %s", o.Control, ControlPeerToPeer)
-	case o.ParallelConnections > 1:
-		return fmt.Errorf("parallel_connections is %d, but a tunnel is always one connection", o.ParallelConnections)
-	case o.copies():
-		return fmt.Errorf("storage is %q, but libvirt cannot copy disks through a tunnel; choose transport tls", o.Storage)
-	}
-	return nil
-}
-
-func (o Options) validateStorage() error {
-	if o.Storage != "" && !slices.Contains(Storages, o.Storage) {
-		return fmt.Errorf("storage %q is not one of %s", o.Storage, quoted(Storages))
-	}
-	if o.SourceImages != "" && !slices.Contains(SourceImagesValues, o.SourceImages) {
-		return fmt.Errorf("source_images %q is not one of %s", o.SourceImages, quoted(SourceImagesValues))
-	}
-	if o.ExistingImages != "" && !slices.Contains(ExistingImagesValues, o.ExistingImages) {
-		return fmt.Errorf("existing_images %q is not one of %s", o.ExistingImages, quoted(ExistingImagesValues))
-	}
-	if err := o.validateNames(); err != nil {
-		return err
-	}
-	if o.copies() {
-		return nil
-	}
-	switch {
-	case len(o.MigrateDisks) > 0:
-		return fmt.Errorf("migrate_disks is %q, disks to copy, but storage is not %q or %q", o.MigrateDisks, StorageCopy, StorageCopyIncremental)
-	case o.SourceImages == SourceImagesDelete:
-		return fmt.Errorf("source_images is %q, but without storage %q or %q there is no other copy of them", o.SourceImages, StorageCopy, StorageCopyIncremental)
-	case o.ExistingImages == ExistingImagesOverwrite:
-		return fmt.Errorf("existing_images is %q, but without storage %q or %q nothing is written", o.ExistingImages, StorageCopy, StorageCopyIncremental)
-	}
-	return nil
-}
-
 // copies says whether disks are to be copied.
 func (o Options) copies() bool {
 	return o.Storage == StorageCopy || o.Storage == StorageCopyIncremental
@@ -296,15 +211,4 @@ func (o Options) withDefaults() Options {
 		o.ExistingImages = ExistingImagesRefuse
 	}
 	return o
-}
-
-func quoted[T ~string](values []T) string {
-	text := ""
-	for i, v := range values {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%q", string(v))
-	}
-	return text
 }
