@@ -21,7 +21,7 @@ func TestCLIPlanTellsBeforehand(t *testing.T) {
 	g := labtest.Guest(t, lab.GuestConfig{Name: "told", Host: "alpha"})
 	w := newWorkspace(t)
 	w.write("main.tf", providerBlock(l, lab.SSH, gone)+
-		domain(g.Name, "beta", `migration = { transport = "plain", allow_plain = true }`)+
+		domain(g.Name, "beta", block("migration", `transport = "plain"`, `allow_plain = true`))+
 		strings.Replace(domain(g.Name, "alpha"), `"test"`, `"again"`, 1))
 	out := w.must("plan", "-no-color")
 	w.contains(out, "Warning: Guest Will Be Moved")
@@ -52,7 +52,7 @@ func TestCLIInterruptStopsTheMove(t *testing.T) {
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 			w.must("apply", "-auto-approve", "-no-color")
 			before := w.state()
-			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 4, control = "`+control+`" }`))
+			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", block("migration", `bandwidth_mib_per_second = 4`, `control = "`+control+`"`)))
 
 			ctx := labtest.Context(t, 2*time.Minute)
 			var out bytes.Buffer
@@ -189,7 +189,7 @@ func TestCLIChangeOfOptionsContactsNoHost(t *testing.T) {
 	w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 	w.must("apply", "-auto-approve", "-no-color")
 	dead := `provider "virtmigrate" { hosts = { alpha = { uri = "qemu+tcp://127.0.0.1:1/system" } } }` + "\n"
-	w.write("main.tf", dead+domain(g.Name, "alpha", `migration = { max_downtime_ms = 500 }`, `timeouts = { update = "1h" }`))
+	w.write("main.tf", dead+domain(g.Name, "alpha", `migration { max_downtime_ms = 500 }`, `timeouts { update = "1h" }`))
 	w.must("apply", "-refresh=false", "-auto-approve", "-no-color")
 	if got := w.state()["migration"]; !strings.Contains(asJSON(got), `"max_downtime_ms":500`) {
 		t.Errorf("migration in state is %v", got)

@@ -11,11 +11,10 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// The attribute convergence of the attribute migration: schema and model of migration.Convergence.
+// The block convergence of the block migration: schema and model of migration.Convergence.
 
-func convergenceAttribute() schema.Attribute {
-	return schema.SingleNestedAttribute{
-		Optional:            true,
+func convergenceBlock() schema.SingleNestedBlock {
+	return schema.SingleNestedBlock{
 		MarkdownDescription: "When the copy of a guest counts as not coming to an end, because it writes memory faster than the network carries it, and what is done then.",
 		Attributes: map[string]schema.Attribute{
 			"timeout_seconds_per_gib": schema.NumberAttribute{
@@ -43,7 +42,7 @@ func convergenceAttribute() schema.Attribute {
 	}
 }
 
-// convergenceModel is the attribute convergence.
+// convergenceModel is the block convergence.
 type convergenceModel struct {
 	TimeoutSecondsPerGiB types.Number `tfsdk:"timeout_seconds_per_gib"`
 	StallSeconds         types.Number `tfsdk:"stall_seconds"`

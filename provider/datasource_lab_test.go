@@ -66,10 +66,13 @@ func TestPreflightTellsOfEveryCheck(t *testing.T) {
 		Steps: []resource.TestStep{{
 			Config: providerBlock(l, lab.TLS) + fmt.Sprintf(`
 data "virtmigrate_preflight" "plain" {
-  name      = %q
-  host      = "beta"
-  deep      = true
-  migration = { transport = "tls", convergence = { stall_seconds = 60 } }
+  name = %q
+  host = "beta"
+  deep = true
+  migration {
+    transport = "tls"
+    convergence { stall_seconds = 60 }
+  }
 }
 data "virtmigrate_preflight" "bridged" {
   uuid = %q

@@ -56,14 +56,7 @@ func (d *preflightDataSource) ValidateConfig(ctx context.Context, req datasource
 	if m.Name.IsNull() && m.UUID.IsNull() {
 		resp.Diagnostics.AddAttributeError(nameAttribute, "Guest Is Not Named", "Give the guest's name or its uuid.")
 	}
-	if !fullyKnown(ctx, m.Migration) {
-		return
-	}
-	options, diags := domainModel{Migration: m.Migration}.options(ctx)
-	resp.Diagnostics.Append(diags...)
-	if err := options.Validate(); err != nil && !diags.HasError() {
-		resp.Diagnostics.AddAttributeError(path.Root("migration"), "Options Do Not Go Together", sentence(err.Error()))
-	}
+	resp.Diagnostics.Append(domainModel{Migration: m.Migration}.mistakes(ctx)...)
 }
 
 func (d *preflightDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
@@ -98,11 +91,6 @@ func preflightSchema() schema.Schema {
 				Required: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "Name, in the provider's `hosts`, of the host that the guest is to run on.",
 			},
-			"migration": schema.SingleNestedAttribute{
-				Optional:            true,
-				MarkdownDescription: "How the guest would be moved: the same as `migration` of the resource `virtmigrate_domain`.",
-				Attributes:          forDataSource(migrationAttributes()),
-			},
 			"deep": schema.BoolAttribute{
 				Optional: true,
 				MarkdownDescription: "Makes a dry run, too, whenever the data source is read, also in a plan: libvirt on the source begins a migration and takes it back, the one on the destination starts a QEMU for a moment, " +
@@ -123,7 +111,21 @@ func preflightSchema() schema.Schema {
 				}},
 			},
 		},
+		Blocks: map[string]schema.Block{"migration": blockForDataSource(migrationBlock(), "How the guest would be moved: the same as `migration` of the resource `virtmigrate_domain`.")},
 	}
+}
+
+// blockForDataSource is a block of a resource as one of a data source.
+func blockForDataSource(block resourceschema.SingleNestedBlock, description string) schema.SingleNestedBlock {
+	blocks := map[string]schema.Block{}
+	for name, inner := range block.Blocks {
+		inner, ok := inner.(resourceschema.SingleNestedBlock)
+		if !ok {
+			panic(fmt.Sprintf("migration.%s is a %T, which no data source is told of here", name, inner))
+		}
+		blocks[name] = blockForDataSource(inner, inner.MarkdownDescription)
+	}
+	return schema.SingleNestedBlock{MarkdownDescription: description, Attributes: forDataSource(block.Attributes), Blocks: blocks}
 }
 
 // forDataSource are attributes of a resource that are given, as those of a data source.
@@ -139,8 +141,6 @@ func forDataSource(attributes map[string]resourceschema.Attribute) map[string]sc
 			out[name] = schema.NumberAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
 		case resourceschema.ListAttribute:
 			out[name] = schema.ListAttribute{Optional: true, ElementType: a.ElementType, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription}
-		case resourceschema.SingleNestedAttribute:
-			out[name] = schema.SingleNestedAttribute{Optional: true, Validators: a.Validators, MarkdownDescription: a.MarkdownDescription, Attributes: forDataSource(a.Attributes)}
 		default:
 			panic(fmt.Sprintf("migration.%s is a %T, which no data source is told of here", name, attribute))
 		}

@@ -22,7 +22,7 @@ func TestCLICopiedDiskIsPlannedToldAndReported(t *testing.T) {
 	w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 	w.must("apply", "-auto-approve", "-no-color")
 
-	copied := domain(g.Name, "beta", `migration = { storage = "copy", migrate_disks = ["vdb"], bandwidth_mib_per_second = 12, progress_file = "progress" }`)
+	copied := domain(g.Name, "beta", block("migration", `storage = "copy"`, `migrate_disks = ["vdb"]`, `bandwidth_mib_per_second = 12`, `progress_file = "progress"`))
 	w.write("main.tf", providerBlock(l, lab.TLS)+strings.Replace(copied, `["vdb"]`, `[]`, 1))
 	out, code := w.run("apply", "-auto-approve", "-no-color")
 	if code == 0 {

@@ -43,7 +43,7 @@ func (r *domainResource) ImportState(ctx context.Context, req resource.ImportSta
 	resp.Diagnostics.Append(r.reach.told.warnings(loc.Warnings)...)
 	state := domainModel{
 		Host:      types.StringValue(host),
-		Migration: types.ObjectNull(attributeTypes(migrationAttributes())),
+		Migration: types.ObjectNull(migrationType().AttrTypes),
 		Timeouts:  timeouts.Value{Object: types.ObjectNull(map[string]attr.Type{"create": types.StringType, "update": types.StringType})},
 	}
 	state.neverMoved()

@@ -19,7 +19,7 @@ func TestEveryOptionReachesTheEngine(t *testing.T) {
 		BlackoutTimeoutMS: 7777, Convergence: migration.Convergence{TimeoutSecondsPerGiB: 8, StallSeconds: 9, DowntimeSteps: 1, AutoConverge: true, OnTimeout: "suspend"},
 		Acknowledge: "each", Compression: "zstd", ReconnectSeconds: 6, ChunkKiB: 64,
 		Storage: "copy", MigrateDisks: []string{"vda", "vdb"}, AssumeSharedDisks: []string{"vdc"}, SourceImages: "delete", ExistingImages: "overwrite", ProgressFile: "/p"}
-	obj, err := object(t.Context(), want, types.ObjectType{AttrTypes: attributeTypes(migrationAttributes())})
+	obj, err := object(t.Context(), want, migrationType())
 	if err != nil {
 		t.Fatal(err)
 	}

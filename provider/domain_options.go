@@ -13,7 +13,24 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
-// The attribute migration of a domain: schema and model of migration.Options, under the engine's names.
+// The block migration of a domain: schema and model of migration.Options, under the engine's names.
+
+// migrationBlock is a block and no attribute, because Terraform passes over a name in the object of an attribute that
+// the schema does not know: a misspelt bandwidth would then be no limit.
+func migrationBlock() schema.SingleNestedBlock {
+	return schema.SingleNestedBlock{
+		MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host.",
+		Attributes:          migrationAttributes(),
+		Blocks:              map[string]schema.Block{"convergence": convergenceBlock()},
+	}
+}
+
+// migrationType is the type of what the block holds.
+func migrationType() types.ObjectType {
+	inner := attributeTypes(migrationAttributes())
+	inner["convergence"] = convergenceBlock().Type()
+	return types.ObjectType{AttrTypes: inner}
+}
 
 func migrationAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
@@ -47,7 +64,6 @@ func migrationAttributes() map[string]schema.Attribute {
 			Optional: true, Validators: wholeFrom(migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS),
 			MarkdownDescription: "Milliseconds after which a switchover in which the guest still stands still is called off, so that it runs on where it was. Default: 10000 and twice the greatest downtime that is allowed.",
 		},
-		"convergence": convergenceAttribute(),
 		"acknowledge": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Acknowledges)...)},
 			MarkdownDescription: "When the relay may send the next chunk: with `window` (default) chunks follow one another and are acknowledged on their own time; with `each` every chunk waits for its reply, which is slower the longer the way is.",
@@ -92,7 +108,7 @@ func migrationAttributes() map[string]schema.Attribute {
 	}
 }
 
-// optionsModel is its attribute migration.
+// optionsModel is its block migration.
 type optionsModel struct {
 	Transport             types.String      `tfsdk:"transport"`
 	AllowPlain            types.Bool        `tfsdk:"allow_plain"`
@@ -151,7 +167,7 @@ func listed(list types.List) []string {
 	return out
 }
 
-// options reads the attribute migration; null means all defaults.
+// options reads the block migration; null means all defaults.
 func (m domainModel) options(ctx context.Context) (migration.Options, diag.Diagnostics) {
 	var o optionsModel
 	diags := m.Migration.As(ctx, &o, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true})

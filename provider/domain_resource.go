@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-
-	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
 var (
@@ -52,30 +50,28 @@ func (r *domainResource) ValidateConfig(ctx context.Context, req resource.Valida
 	if config.Name.IsNull() && config.UUID.IsNull() {
 		resp.Diagnostics.AddAttributeError(path.Root("name"), "Guest Is Not Named", "Give the guest's name or its uuid.")
 	}
-	if fullyKnown(ctx, config.Migration) {
-		options, diags := config.options(ctx)
-		resp.Diagnostics.Append(diags...)
-		if err := options.Validate(); err != nil && !diags.HasError() {
-			resp.Diagnostics.AddAttributeError(path.Root("migration"), "Migration Options Refused", sentence(err.Error()))
-		}
-	}
-	if fullyKnown(ctx, config.Timeouts) {
-		resp.Diagnostics.Append(validTimeouts(ctx, config)...)
-	}
+	resp.Diagnostics.Append(config.mistakes(ctx)...)
 }
 
-// validTimeouts refuses time-outs that leave no time; their form is checked by the attribute itself.
-func validTimeouts(ctx context.Context, config domainModel) diag.Diagnostics {
-	var diags diag.Diagnostics
-	create, malformed := config.Timeouts.Create(ctx, 1)
-	diags.Append(malformed...)
-	update, malformed := config.Timeouts.Update(ctx, 1)
-	diags.Append(malformed...)
-	for name, bound := range map[string]time.Duration{"create": create, "update": update} {
-		if (bound <= 0 || bound > migration.MaxTimeout) && !diags.HasError() {
-			diags.AddAttributeError(path.Root("timeouts").AtName(name), "Timeout Refused",
-				fmt.Sprintf("%s is %s, but a timeout must be longer than nothing and at most %.0fh.", name, bound, migration.MaxTimeout.Hours()))
+// mistakes are all that is wrong with the options of the move, each at its attribute. A value that is out of its range
+// is refused by the attribute itself.
+func (m domainModel) mistakes(ctx context.Context) (diags diag.Diagnostics) {
+	if !fullyKnown(ctx, m.Migration) {
+		return nil
+	}
+	options, diags := m.options(ctx)
+	if diags.HasError() {
+		return diags
+	}
+	for _, mistake := range options.Mistakes() {
+		if mistake.OutOfRange {
+			continue
 		}
+		at := path.Root("migration")
+		for name := range strings.SplitSeq(mistake.Option, ".") {
+			at = at.AtName(name)
+		}
+		diags.AddAttributeError(at, "Migration Option Refused", sentence(mistake.Error()))
 	}
 	return diags
 }

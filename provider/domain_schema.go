@@ -41,12 +41,6 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "Name, in the provider's `hosts`, of the host on which the guest shall run. After each refresh: the host it does run on.",
 			},
-			"migration": schema.SingleNestedAttribute{
-				Optional:            true,
-				MarkdownDescription: "How the guest is to move when it has to. A change of this alone contacts no host. Terraform itself passes over a name in here that it does not know; what it took stands in the plan.",
-				Attributes:          migrationAttributes(),
-			},
-			"timeouts": timeoutsAttribute(ctx),
 			"state": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "State of the guest in libvirt's words, such as `running (booted)` or `paused (user)`.",
@@ -60,20 +54,28 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				MarkdownDescription: "What the latest move by this resource cost. A figure that could not be had is null. Null when this resource has not moved the guest.",
 			},
 		},
+		Blocks: map[string]schema.Block{"migration": migrationBlock(), "timeouts": timeoutsBlock(ctx)},
 	}
 }
 
-func timeoutsAttribute(ctx context.Context) schema.Attribute {
+func timeoutsBlock(ctx context.Context) schema.Block {
 	const standard = "a duration such as `30m` or `2h45m`. Default: 10 minutes beyond what the copy may take by `migration.convergence.timeout_seconds_per_gib`."
-	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+	block := timeouts.Block(ctx, timeouts.Opts{
 		Create: true, CreateDescription: "Bound of adopting the guest, with the move that this may need: " + standard,
 		Update: true, UpdateDescription: "Bound of a move, with the wait for a free place: " + standard,
 	})
-	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long a move may take. When the time passes before the guest has switched over, the move is aborted and the guest goes on where it was."
-		return nested
+	nested, ok := block.(schema.SingleNestedBlock)
+	if !ok {
+		return block
 	}
-	return attribute
+	nested.MarkdownDescription = "How long a move may take. When the time passes before the guest has switched over, the move is aborted and the guest goes on where it was."
+	for name, attribute := range nested.Attributes {
+		if text, ok := attribute.(schema.StringAttribute); ok {
+			text.Validators = []validator.String{bound{}}
+			nested.Attributes[name] = text
+		}
+	}
+	return nested
 }
 
 func texts[T ~string](values []T) []string {

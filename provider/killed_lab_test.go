@@ -19,7 +19,7 @@ func TestCLIKilledApplyIsPickedUp(t *testing.T) {
 			w := newWorkspace(t)
 			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "alpha"))
 			w.must("apply", "-auto-approve", "-no-color")
-			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 8, control = "`+control+`" }`))
+			w.write("main.tf", providerBlock(l, lab.TLS)+domain(g.Name, "beta", block("migration", `bandwidth_mib_per_second = 8`, `control = "`+control+`"`)))
 
 			ctx := labtest.Context(t, 3*time.Minute)
 			apply := w.command(ctx, "apply", "-auto-approve", "-no-color")

@@ -71,6 +71,11 @@ func domain(name, host string, more ...string) string {
 	return fmt.Sprintf("resource \"virtmigrate_domain\" \"test\" {\n  name = %q\n  host = %q\n  %s\n}\n", name, host, strings.Join(more, "\n  "))
 }
 
+// block is a nested block with more than one line.
+func block(name string, lines ...string) string {
+	return name + " {\n    " + strings.Join(lines, "\n    ") + "\n  }"
+}
+
 const address0 = "virtmigrate_domain.test"
 
 // mustComeToRun is mustRun with patience: right after an interrupted move, on a machine that is busy with

@@ -115,7 +115,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 				Check: onHost(l, g, "alpha"),
 			},
 			{
-				Config: config("beta", `migration = { transport = "tls", control = "controller" }`),
+				Config: config("beta", block("migration", `transport = "tls"`, `control = "controller"`)),
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 					plancheck.ExpectResourceAction(address0, plancheck.ResourceActionUpdate),
 					plancheck.ExpectKnownValue(address0, at("planned_migration"), planned("alpha", "beta", "tls", "controller")),
@@ -125,7 +125,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 				Check:             onHost(l, g, "beta"),
 			},
 			{ // how to move changes, where to does not: figures stay, nothing is asked
-				Config: config("beta", `migration = { control = "peer_to_peer", parallel_connections = 4 }`, `timeouts = { update = "2m" }`),
+				Config: config("beta", block("migration", `control = "peer_to_peer"`, `parallel_connections = 4`), `timeouts { update = "2m" }`),
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 					plancheck.ExpectResourceAction(address0, plancheck.ResourceActionUpdate),
 					plancheck.ExpectKnownValue(address0, at("last_migration", "control"), knownvalue.StringExact("controller")),
@@ -134,7 +134,7 @@ func TestAccGuestIsAdoptedAndMovedInPlace(t *testing.T) {
 				Check:             onHost(l, g, "beta"),
 			},
 			{
-				Config: config("alpha", `migration = { control = "peer_to_peer", parallel_connections = 4 }`, `timeouts = { update = "2m" }`),
+				Config: config("alpha", block("migration", `control = "peer_to_peer"`, `parallel_connections = 4`), `timeouts { update = "2m" }`),
 				ConfigStateChecks: append(moved("beta", "alpha", "tls", "peer_to_peer"), uuid(),
 					statecheck.ExpectKnownValue(address0, at("last_migration", "parallel_connections"), knownvalue.Int64Exact(4))),
 				Check: onHost(l, g, "alpha"),

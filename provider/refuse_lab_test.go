@@ -43,24 +43,24 @@ func TestAccWhatCannotBeIsRefusedAndTouchesNothing(t *testing.T) {
 		{providerBlock(l, lab.TLS, `bad = { uri = "qemu:///system", migration_adress = "10.0.0.1" }`) + domain(g.Name, "beta"), `has no option "migration_adress"`},
 		{providerBlock(l, lab.TLS, `bad = { uri = "quemu+tls//bad" }`) + domain(g.Name, "beta"), "Host Cannot Be Used"},
 		{providerBlock(l, lab.TLS, `bad = { uri = "qemu+ssh://root@127.0.0.1/system?keyfile=/nowhere/key" }`) + domain(g.Name, "beta"), "Host Cannot Be Used"},
-		{tls + domain(g.Name, "beta", `migration = { transport = "plain" }`), "refused unless allow_plain is true"},
-		{tls + domain(g.Name, "beta", `migration = { transport = "teleport" }`), "value must be one of"},
-		{tls + domain(g.Name, "beta", `migration = { parallel_connections = 100000 }`), "must be a whole number, 1 to 255"},
-		{tls + domain(g.Name, "beta", `migration = { max_downtime_ms = 0 }`), "must be a whole number, 1"},
-		{tls + domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 9223372036854775807 }`), "must be a whole number, 1"},
-		{tls + domain(g.Name, "beta", `timeouts = { create = "-1s" }`), "must be longer than nothing"},
-		{tls + domain(g.Name, "beta", `timeouts = { create = "soon" }`), "time duration"},
+		{tls + domain(g.Name, "beta", `migration { transport = "plain" }`), "refused unless allow_plain is true"},
+		{tls + domain(g.Name, "beta", `migration { transport = "teleport" }`), "value must be one of"},
+		{tls + domain(g.Name, "beta", `migration { parallel_connections = 100000 }`), "must be a whole number, 1 to 255"},
+		{tls + domain(g.Name, "beta", `migration { max_downtime_ms = 0 }`), "must be a whole number, 1"},
+		{tls + domain(g.Name, "beta", `migration { bandwidth_mib_per_second = 9223372036854775807 }`), "must be a whole number, 1"},
+		{tls + domain(g.Name, "beta", `timeouts { create = "-1s" }`), "longer than nothing"},
+		{tls + domain(g.Name, "beta", `timeouts { create = "soon" }`), "must be a duration"},
 		{tls + domain(g.Name, "beta", `uuid = "`+strings.ToUpper(g.UUID)+`"`), "must be a UUID in lower case"},
 		{tls + domain(g.Name, "beta", `uuid = "6f1c3c52-8d2a-4a55-9f43-2f1f6ab2c1d0"`), "Guest Not Found"},
 		{tls + domain(rooted.Name, "beta", `uuid = "`+g.UUID+`"`), `is named "still", not "rooted"`},
 		{tls + `resource "virtmigrate_domain" "test" { host = "beta" }`, "Give the guest's name or its uuid"},
-		{tls + domain(g.Name, "beta", `migration = { migrate_disks = ["vda"] }`), "storage is not"},
-		{tls + domain(g.Name, "beta", `migration = { storage = "copy", migrate_disks = ["vda", "vda"] }`), "stands there twice"},
-		{tls + domain(g.Name, "beta", `migration = { source_images = "delete" }`), "there is no other copy"},
-		{tls + domain(g.Name, "beta", `migration = { storage = "borrow" }`), "value must be one of"},
-		{tls + domain(g.Name, "beta", `migration = { transport = "tunnel", control = "controller" }`), "always peer_to_peer"},
-		{tls + domain(g.Name, "beta", `migration = { progress_file = "" }`), "length must be at least 1"},
-		{tls + domain(rooted.Name, "beta", `migration = { storage = "copy", migrate_disks = ["vdz"] }`), "Guest Cannot Be Moved"},
+		{tls + domain(g.Name, "beta", `migration { migrate_disks = ["vda"] }`), "storage is not"},
+		{tls + domain(g.Name, "beta", block("migration", `storage = "copy"`, `migrate_disks = ["vda", "vda"]`)), "stands there twice"},
+		{tls + domain(g.Name, "beta", `migration { source_images = "delete" }`), "there is no other copy"},
+		{tls + domain(g.Name, "beta", `migration { storage = "borrow" }`), "value must be one of"},
+		{tls + domain(g.Name, "beta", block("migration", `transport = "tunnel"`, `control = "controller"`)), "always peer_to_peer"},
+		{tls + domain(g.Name, "beta", `migration { progress_file = "" }`), "length must be at least 1"},
+		{tls + domain(rooted.Name, "beta", block("migration", `storage = "copy"`, `migrate_disks = ["vdz"]`)), "Guest Cannot Be Moved"},
 		{tls + `data "virtmigrate_host" "h" { host = "gamma" }`, `host "gamma" is not among hosts`},
 		{tls + `data "virtmigrate_domain" "d" {}`, "Give the guest's name or its uuid"},
 		{tls + `data "virtmigrate_domain" "d" { name = "nobody" }`, "Guest Not Found"},
@@ -115,13 +115,13 @@ func TestAccPlainOnlyWhenAllowed(t *testing.T) {
 	l := needLab(t)
 	g := labtest.Guest(t, lab.GuestConfig{Name: "plain", Host: "alpha", FillMiB: 32, DirtyMiBPerSecond: 4})
 	config := func(allow string) string {
-		return providerBlock(l, lab.TCP) + domain(g.Name, "beta", `migration = { transport = "plain", control = "controller"`+allow+` }`)
+		return providerBlock(l, lab.TCP) + domain(g.Name, "beta", block("migration", `transport = "plain"`, `control = "controller"`, allow))
 	}
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess(t),
 		Steps: []resource.TestStep{
 			{Config: config(""), ExpectError: says("refused unless allow_plain is true")},
-			{Config: config(", allow_plain = true"), ConfigStateChecks: moved("alpha", "beta", "plain", "controller"), Check: onHost(l, g, "beta")},
+			{Config: config("allow_plain = true"), ConfigStateChecks: moved("alpha", "beta", "plain", "controller"), Check: onHost(l, g, "beta")},
 		},
 	})
 }
@@ -135,7 +135,7 @@ func TestAccTimeoutAbortsAndStateIsTruth(t *testing.T) {
 		ProtoV6ProviderFactories: inProcess(t),
 		Steps: []resource.TestStep{
 			{ // an adoption that fails leaves nothing behind, so that nothing is tainted
-				Config:      providerBlock(l, lab.TLS) + domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 1 }`, `timeouts = { create = "3s" }`),
+				Config:      providerBlock(l, lab.TLS) + domain(g.Name, "beta", `migration { bandwidth_mib_per_second = 1 }`, `timeouts { create = "3s" }`),
 				ExpectError: says("Guest Was Not Moved"),
 			},
 			{
@@ -144,7 +144,7 @@ func TestAccTimeoutAbortsAndStateIsTruth(t *testing.T) {
 				Check:            onHost(l, g, "alpha"),
 			},
 			{
-				Config:      providerBlock(l, lab.TLS) + domain(g.Name, "beta", `migration = { bandwidth_mib_per_second = 1 }`, `timeouts = { update = "3s" }`),
+				Config:      providerBlock(l, lab.TLS) + domain(g.Name, "beta", `migration { bandwidth_mib_per_second = 1 }`, `timeouts { update = "3s" }`),
 				ExpectError: says("the time-out of 3s passed"),
 			},
 			{

@@ -73,6 +73,16 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 			}
 		}
 	}
+	var visitBlock func(path string, block *tfprotov6.SchemaBlock)
+	visitBlock = func(path string, block *tfprotov6.SchemaBlock) {
+		visit(path, block.Attributes)
+		for _, inner := range block.BlockTypes {
+			if inner.Block.Description == "" {
+				t.Errorf("%s%s has no description", path, inner.TypeName)
+			}
+			visitBlock(path+inner.TypeName+".", inner.Block)
+		}
+	}
 	visit("provider.", got.Provider.Block.Attributes)
 	schemas := maps.Clone(got.ResourceSchemas)
 	for name, schema := range got.DataSourceSchemas {
@@ -82,10 +92,7 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 		t.Errorf("%d data sources", len(got.DataSourceSchemas))
 	}
 	for name, schema := range schemas {
-		if len(schema.Block.BlockTypes) > 0 {
-			t.Errorf("%s has blocks", name)
-		}
-		visit(name+".", schema.Block.Attributes)
+		visitBlock(name+".", schema.Block)
 	}
 }
 
@@ -98,7 +105,7 @@ func TestObjectsHaveTheEnginesNames(t *testing.T) {
 	}{
 		"planned_migration": {reflect.TypeFor[migration.Planned](), plannedType.AttrTypes},
 		"last_migration":    {reflect.TypeFor[migration.Result](), resultType.AttrTypes},
-		"migration":         {reflect.TypeFor[migration.Options](), attributeTypes(migrationAttributes())},
+		"migration":         {reflect.TypeFor[migration.Options](), migrationType().AttrTypes},
 	} {
 		same(t, name, c.engine, c.schema)
 	}

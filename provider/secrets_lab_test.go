@@ -27,7 +27,7 @@ func TestCLISecretsStayWhereTheyAre(t *testing.T) {
 		for _, h := range l.Hosts {
 			hosts = strings.Replace(hosts, h.URI(kind), planted.URI(h, kind), 1)
 		}
-		return hosts + domain(g.Name, host, `migration = { bandwidth_mib_per_second = 48, progress_file = "`+filepath.Join(own, "progress")+`" }`)
+		return hosts + domain(g.Name, host, block("migration", `bandwidth_mib_per_second = 48`, `progress_file = "`+filepath.Join(own, "progress")+`"`))
 	}
 	folders := append(planted.OnHosts(), w.dir, own, socketFolder(w))
 	bystander := planted.Watch(t, labtest.TheVariable)

@@ -67,7 +67,7 @@ func TestStateSaysWhereTheGuestIs(t *testing.T) {
 			r.Schema(ctx, resource.SchemaRequest{}, &schema)
 			prior := domainModel{
 				Name: types.StringValue("web"), UUID: types.StringValue("u"), Host: types.StringValue("alpha"), State: types.StringValue("running"),
-				Migration: types.ObjectNull(attributeTypes(migrationAttributes())),
+				Migration: types.ObjectNull(migrationType().AttrTypes),
 				Timeouts:  timeouts.Value{Object: types.ObjectNull(map[string]attr.Type{"create": types.StringType, "update": types.StringType})},
 			}
 			prior.neverMoved()

@@ -3,10 +3,10 @@ resource "virtmigrate_domain" "db" {
   name = "db"
   host = "beta"
 
-  migration = {
+  migration {
     max_downtime_ms = 500
 
-    convergence = {
+    convergence {
       downtime_steps          = 2  # 1000 ms, then 2000 ms
       timeout_seconds_per_gib = 60 # a guest of 16 GiB: 16 minutes
       on_timeout              = "suspend"

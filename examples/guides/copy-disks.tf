@@ -3,13 +3,13 @@ resource "virtmigrate_domain" "web" {
   name = "web"
   host = "beta"
 
-  migration = {
+  migration {
     storage       = "copy"
     source_images = "delete" # once the guest runs on the copy
     progress_file = "${path.root}/web.progress"
   }
 
-  timeouts = {
+  timeouts {
     update = "2h"
   }
 }

@@ -3,7 +3,7 @@ resource "virtmigrate_domain" "web" {
   name = "web"
   host = "beta"
 
-  migration = {
+  migration {
     transport = "tunnel"
   }
 }

@@ -43,11 +43,11 @@ var guests = []Mistake{
 	},
 	{
 		What: "less than no time", Given: map[string]any{"timeout_seconds": -60},
-		Words: Words{"timeout_seconds", "-60", "1 to 2592000"}, Terraform: &Words{"create", "-1m0s", "at most 720h"},
+		Words: Words{"timeout_seconds", "-60", "1 to 2592000"}, Terraform: &Words{"create", "-60s", "at most 720h"},
 	},
 	{
 		What: "years", Given: map[string]any{"timeout_seconds": 1 << 31},
-		Words: Words{"timeout_seconds", "2147483648", "1 to 2592000"}, Terraform: &Words{"create", "596523h14m8s", "at most 720h"},
+		Words: Words{"timeout_seconds", "2147483648", "1 to 2592000"}, Terraform: &Words{"create", "2147483648s", "at most 720h"},
 	},
 	{
 		What: "some time", Given: map[string]any{"timeout_seconds": "soon"},

@@ -54,7 +54,7 @@ var options = []Mistake{
 	{
 		What: "not a number", Given: map[string]any{"migration/max_downtime_ms": "NaN"},
 		Words:     Words{"max_downtime_ms", `"NaN"`, "whole number"},
-		Terraform: &Words{"migration", "", "a number is required"},
+		Terraform: &Words{"max_downtime_ms", "", "a number is required"},
 	},
 	{
 		What: "infinity", Given: map[string]any{"migration/chunk_kib": "+Inf"},
@@ -68,7 +68,7 @@ var options = []Mistake{
 	{
 		What: "a word for a truth", Given: map[string]any{"migration/allow_plain": "sure"},
 		Words:     Words{"allow_plain", `"sure"`, "true or false"},
-		Terraform: &Words{"migration", "", "a bool is required"},
+		Terraform: &Words{"allow_plain", "", "a bool is required"},
 	},
 	{
 		What: "a list for a truth", Given: map[string]any{"migration/allow_plain": []any{true}},
@@ -78,7 +78,7 @@ var options = []Mistake{
 	{
 		What: "a word for all of them", Given: map[string]any{"migration": "fast"},
 		Words:     Words{"migration", "text", "dictionary"},
-		Terraform: &Words{"migration", "", "object required"},
+		Terraform: &Words{"migration", "", "a JSON object"},
 	},
 	{
 		What: "a file of progress with a line break", Given: map[string]any{"migration/progress_file": "/tmp/a\nb"},

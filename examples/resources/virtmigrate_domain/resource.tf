@@ -4,13 +4,12 @@ resource "virtmigrate_domain" "web" {
   host = "alpha"
 
   # All of this is optional.
-  migration = {
-    transport                = "tls"
+  migration {
     bandwidth_mib_per_second = 400
     max_downtime_ms          = 200
   }
 
-  timeouts = {
+  timeouts {
     update = "30m"
   }
 }
