@@ -33,7 +33,7 @@ func (a *asked) Configure(_ context.Context, req datasource.ConfigureRequest, re
 // ready says whether hosts can be asked.
 func (a *asked) ready() diag.Diagnostics {
 	var diags diag.Diagnostics
-	if a.reach == nil {
+	if a.reach.blind() {
 		diags.AddError("Provider Is Not Configured", "The provider's hosts are still unknown, so no host can be asked. "+
 			"A data source that depends_on what the hosts are made from is read when they are known.")
 	}

@@ -37,7 +37,11 @@ func (r *domainResource) Create(ctx context.Context, req resource.CreateRequest,
 func (r *domainResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state domainModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	if resp.Diagnostics.HasError() || r.reach == nil {
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if r.reach.blind() {
+		resp.Diagnostics.Append(r.reach.notLookedAt(state)...)
 		return
 	}
 	guest := state.guest()
@@ -93,7 +97,7 @@ func (r *domainResource) Delete(context.Context, resource.DeleteRequest, *resour
 // bring carries out what plan says and completes it with what came of that. A guest that is not where the
 // plan saw it is left alone. On failure it returns the host that has the guest, "" when nobody knows.
 func (r *domainResource) bring(ctx context.Context, prior domainModel, plan *domainModel, timeout time.Duration) (at string, diags diag.Diagnostics) {
-	if r.reach == nil {
+	if r.reach.blind() {
 		diags.AddError("Provider Is Not Configured", "The provider's hosts are still unknown, so no host can be reached.")
 		return "", diags
 	}

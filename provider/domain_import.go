@@ -23,7 +23,7 @@ func (r *domainResource) ImportState(ctx context.Context, req resource.ImportSta
 		resp.Diagnostics.AddError("Import ID Not Understood", fmt.Sprintf("%q is none of NAME, UUID, HOST/NAME and HOST/UUID.", req.ID))
 		return
 	}
-	if r.reach == nil {
+	if r.reach.blind() {
 		resp.Diagnostics.AddError("Provider Is Not Configured", "The provider's hosts are still unknown, so no host can be asked for the guest.")
 		return
 	}

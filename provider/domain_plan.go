@@ -52,16 +52,25 @@ func (r *domainResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 // Terraform plans once more when it applies, and insists that what was known is the same again. So what an
 // interrupted migration may change in between by itself stays unknown: its end may come at any time.
 func (r *domainResource) foresee(ctx context.Context, config domainModel, prior *domainModel, interrupted bool, plan *domainModel) diag.Diagnostics {
-	if r.reach == nil || !config.known(ctx) {
+	diags := r.reach.unknownHost(config.Host)
+	if diags.HasError() {
+		return diags
+	}
+	if r.reach.blind() {
+		diags.Append(r.reach.notLookedAt(*plan)...)
+	}
+	if r.reach.blind() || !config.known(ctx) {
 		if prior != nil && plan.Host.Equal(prior.Host) {
 			plan.keepComputed(*prior)
 		}
-		return nil
+		return diags
 	}
-	timeout, diags := config.Timeouts.Update(ctx, 0)
+	bound := config.Timeouts.Update
 	if prior == nil {
-		timeout, diags = config.Timeouts.Create(ctx, 0)
+		bound = config.Timeouts.Create
 	}
+	timeout, more := bound(ctx, 0)
+	diags.Append(more...)
 	wanted, more := plan.request(ctx, timeout)
 	if diags.Append(more...); diags.HasError() {
 		return diags

@@ -32,15 +32,23 @@ func hostOptions() map[string]reflect.Kind {
 	return options
 }
 
-// hostConfigs reads hosts, and says of each option that is wrong what is wrong, at that option.
-func hostConfigs(ctx context.Context, value types.Map) (map[string]migration.HostConfig, diag.Diagnostics) {
-	var hosts map[string]map[string]types.String
-	diags := value.ElementsAs(ctx, &hosts, false)
-	configs := map[string]migration.HostConfig{}
-	for _, key := range slices.Sorted(maps.Keys(hosts)) {
-		config, more := hostConfig(path.Root("hosts").AtMapKey(key), hosts[key])
+// hostConfigs reads what is known of hosts, and says of each option that is wrong what is wrong, at that option.
+func hostConfigs(hosts types.Map) (configs map[string]migration.HostConfig, diags diag.Diagnostics) {
+	configs = map[string]migration.HostConfig{}
+	given := hosts.Elements()
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		options := map[string]types.String{}
+		host, _ := given[key].(types.Map)
+		for name, value := range host.Elements() {
+			options[name], _ = value.(types.String)
+		}
+		configs[key] = migration.HostConfig{}
+		if given[key].IsUnknown() {
+			continue
+		}
+		var more diag.Diagnostics
+		configs[key], more = hostConfig(path.Root("hosts").AtMapKey(key), options)
 		diags.Append(more...)
-		configs[key] = config
 	}
 	return configs, diags
 }
@@ -54,7 +62,7 @@ func hostConfig(at path.Path, given map[string]types.String) (config migration.H
 		case !known:
 			diags.AddAttributeError(at.AtMapKey(name), "Unknown Option Of A Host",
 				fmt.Sprintf("%s has no option %q%s; there are %s.", at, name, spelling.Guess(name, slices.Collect(maps.Keys(options))), strings.Join(slices.Sorted(maps.Keys(options)), ", ")))
-		case value.IsNull():
+		case value.IsNull(), value.IsUnknown():
 		case kind == reflect.Bool:
 			on, err := strconv.ParseBool(value.ValueString())
 			if err != nil {
@@ -65,7 +73,7 @@ func hostConfig(at path.Path, given map[string]types.String) (config migration.H
 			read[name] = value.ValueString()
 		}
 	}
-	if read["uri"] == nil && !diags.HasError() {
+	if read["uri"] == nil && !given["uri"].IsUnknown() && !diags.HasError() {
 		diags.AddAttributeError(at, "Host Without A URI", fmt.Sprintf("%s needs uri, the libvirt URI of its daemon.", at))
 	}
 	text, err := json.Marshal(read)

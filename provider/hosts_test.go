@@ -21,7 +21,7 @@ func hostsValue(t *testing.T, hosts map[string]map[string]attr.Value) types.Map 
 }
 
 func TestHostsAreReadWhole(t *testing.T) {
-	got, diags := hostConfigs(t.Context(), hostsValue(t, map[string]map[string]attr.Value{
+	got, diags := hostConfigs(hostsValue(t, map[string]map[string]attr.Value{
 		"full": {
 			"uri": types.StringValue("qemu+tls://full/system"), "migration_address": types.StringValue("10.0.0.1"), "tls_destination": types.StringValue("full.example"),
 			"peer_uri": types.StringValue("qemu+tls://full.example/system"), "allow_plain_control": types.StringValue("true"),
@@ -63,7 +63,7 @@ func TestWrongHostsAreRefusedWhereTheyAreWrong(t *testing.T) {
 		"another's option": {map[string]attr.Value{"uri": uri, "password": types.StringValue("x")}, `hosts["h"]["password"]`, "no option"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, diags := hostConfigs(t.Context(), hostsValue(t, map[string]map[string]attr.Value{"h": c.host}))
+			_, diags := hostConfigs(hostsValue(t, map[string]map[string]attr.Value{"h": c.host}))
 			if len(diags) != 1 {
 				t.Fatalf("%d diagnostics: %v", len(diags), diags)
 			}

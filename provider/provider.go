@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -44,9 +46,13 @@ type fleet interface {
 
 // reach is what Configure hands to every resource and data source: the way to the hosts.
 type reach struct {
-	fleet fleet
+	fleet fleet // nil while anything of the hosts is still to be computed
+	keys  []string
 	told  told
 }
+
+// blind says that no host can be asked.
+func (r *reach) blind() bool { return r == nil || r.fleet == nil }
 
 func (p *virtmigrate) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName = "virtmigrate"
@@ -58,32 +64,35 @@ func (p *virtmigrate) Metadata(_ context.Context, _ provider.MetadataRequest, re
 func (p *virtmigrate) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
 	var config providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() || !fullyKnown(ctx, config.Hosts) {
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	_, diags := hostConfigs(ctx, config.Hosts)
+	_, diags := hostConfigs(config.Hosts)
 	resp.Diagnostics.Append(diags...)
 }
 
 // Configure reaches no host. With hosts that are not known yet it leaves the resources without a fleet:
-// they then keep what they have and dial nothing.
+// they then keep what they have, dial nothing, and say so.
 func (p *virtmigrate) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var config providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() || !fullyKnown(ctx, config.Hosts) || config.MaxMigrationsPerHost.IsUnknown() {
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	hosts, diags := hostConfigs(ctx, config.Hosts)
+	hosts, diags := hostConfigs(config.Hosts)
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+		return
+	}
+	way := &reach{keys: slices.Sorted(maps.Keys(hosts))}
+	resp.ResourceData, resp.DataSourceData = way, way
+	if !fullyKnown(ctx, config.Hosts) || config.MaxMigrationsPerHost.IsUnknown() {
 		return
 	}
 	fleet, diags := newFleet(ctx, hosts, integer(config.MaxMigrationsPerHost))
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	p.fleet = fleet
-	way := &reach{fleet: fleet}
-	resp.ResourceData, resp.DataSourceData = way, way
+	p.fleet, way.fleet = fleet, fleet
 }
 
 func (p *virtmigrate) Resources(context.Context) []func() resource.Resource {
