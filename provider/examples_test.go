@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/mistakes"
 )
 
 // TestExamplesAreValid: terraform accepts what the documentation shows, and shows it as it is written.
@@ -29,6 +30,28 @@ func TestExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must("fmt", "-check", "-diff", "-recursive", "-no-color", folder)
+}
+
+// TestPreflightExampleStartsNothingByItself: as it stands, it neither makes a dry run nor fails a plan because a host
+// does not answer. Only who asks for the dry run gets it.
+func TestPreflightExampleStartsNothingByItself(t *testing.T) {
+	text, err := os.ReadFile("../examples/data-sources/virtmigrate_preflight/data-source.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mistakes.NewDoor(t)
+	in := mistakes.Good(d)
+	w := newWorkspace(t)
+	w.write("hosts.tf.json", asJSON(map[string]any{"provider": map[string]any{"virtmigrate": map[string]any{"hosts": in["hosts"]}}}))
+	w.write("main.tf", string(text))
+	out := w.must("plan", "-no-color")
+	w.contains(out, "Host Did Not Answer")
+	if d.Came() == 0 {
+		t.Errorf("nothing was asked:\n%s", out)
+	}
+	if out, code := w.run("plan", "-no-color", "-var", "dry_run=true"); code == 0 {
+		t.Errorf("no dry run was made:\n%s", out)
+	}
 }
 
 func TestManifestNamesTheProtocol(t *testing.T) {
