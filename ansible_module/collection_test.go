@@ -4,9 +4,12 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +41,7 @@ func collections(t *testing.T) (dir, module string) {
 	if assembled.err != nil {
 		t.Fatalf("assemble the collection: %v", assembled.err)
 	}
-	return dir, filepath.Join(assembled.root, "plugins", "modules", "domain")
+	return dir, filepath.Join(assembled.root, filepath.FromSlash(collection.Programs(runtime.GOARCH)), "domain")
 }
 
 // ansible prepares one of Ansible's programs with the collection, and with its own files in a folder of
@@ -84,10 +87,9 @@ func TestAnsibleDocShowsTheModule(t *testing.T) {
 }
 
 func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
-	_, module := collections(t)
-	root := filepath.Dir(filepath.Dir(filepath.Dir(module)))
+	collections(t)
 	to := t.TempDir()
-	if out, err := ansible(t.Context(), t, "ansible-galaxy", "collection", "build", root, "--output-path", to).CombinedOutput(); err != nil {
+	if out, err := ansible(t.Context(), t, "ansible-galaxy", "collection", "build", assembled.root, "--output-path", to).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	version, err := collection.Version()
@@ -105,11 +107,13 @@ func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
 	}
 	t.Logf("the package has %d bytes", st.Size())
 	installed := filepath.Join(to, "installed")
-	if out, err := ansible(t.Context(), t, "ansible-galaxy", "collection", "install", "--offline", packed, "-p", installed).CombinedOutput(); err != nil {
+	install := ansible(t.Context(), t, "ansible-galaxy", "collection", "install", "--offline", packed, "-p", installed)
+	install.Env = append(install.Env, "ANSIBLE_COLLECTIONS_PATH="+installed) // what is in another one counts as installed
+	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, arch := range collection.Architectures {
-		file, err := elf.Open(filepath.Join(installed, collection.Root, "plugins/modules", arch, "host_info"))
+		file, err := elf.Open(filepath.Join(installed, collection.Root, collection.Programs(arch), "host_info"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +136,58 @@ func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
 		cmd.Env = append(cmd.Env, "ANSIBLE_COLLECTIONS_PATH="+installed)
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "tls_certificates_dir") {
 			t.Errorf("the documentation of %s: %v\n%s", name, err, out)
+		}
+	}
+	listsItsModules(t, installed)
+}
+
+// listsItsModules asks an installed collection in every way in which Ansible, Galaxy and ansible-lint find what it has.
+func listsItsModules(t *testing.T, installed string) {
+	t.Helper()
+	doc := func(args ...string) []byte {
+		t.Helper()
+		cmd := ansible(t.Context(), t, "ansible-doc", args...)
+		cmd.Env = append(cmd.Env, "ANSIBLE_COLLECTIONS_PATH="+installed)
+		var complaints strings.Builder
+		cmd.Stderr = &complaints
+		out, err := cmd.Output()
+		if err != nil || strings.Contains(complaints.String(), "WARNING") {
+			t.Errorf("ansible-doc %v: %v\n%s%s", args, err, out, &complaints)
+		}
+		return out
+	}
+	names, err := collection.Modules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range names {
+		names[i] = "virtmigrate.libvirt." + names[i]
+	}
+	var listed map[string]string
+	var dump struct {
+		All struct {
+			Module map[string]struct{ Doc, Return any }
+		}
+	}
+	if err := errors.Join(json.Unmarshal(doc("--list", "--json", "virtmigrate.libvirt"), &listed),
+		json.Unmarshal(doc("--metadata-dump", "virtmigrate.libvirt"), &dump)); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for line := range strings.Lines(string(doc("--list_files", "virtmigrate.libvirt"))) {
+		files = append(files, strings.Fields(line)[0])
+	}
+	for what, got := range map[string][]string{
+		"--list": slices.Sorted(maps.Keys(listed)), "--list_files": files,
+		"--metadata-dump": slices.Sorted(maps.Keys(dump.All.Module)),
+	} {
+		if slices.Sort(got); !slices.Equal(got, names) {
+			t.Errorf("ansible-doc %s has %v, want %v", what, got, names)
+		}
+	}
+	for name, module := range dump.All.Module {
+		if module.Doc == nil || module.Return == nil || listed[name] == "" {
+			t.Errorf("%s has no documentation", name)
 		}
 	}
 }

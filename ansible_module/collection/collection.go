@@ -2,14 +2,16 @@
 // this folder, and the modules' program, which is built and never committed.
 //
 // All modules are one program, which goes by the name it is called by. In the assembled collection it lies
-// once for each architecture, and the modules' names are symbolic links to it:
+// once for each architecture, under a name for each module:
 //
-//	plugins/modules/amd64/domain          the program
-//	plugins/modules/amd64/host_info       -> domain
-//	plugins/modules/arm64/...             the same for another architecture
-//	plugins/modules/domain                -> amd64/domain, for ansible-doc, beside domain.yml
+//	plugins/modules/__amd64__/domain      the program
+//	plugins/modules/__amd64__/host_info   -> domain
+//	plugins/modules/__arm64__/...         the same for another architecture
+//	plugins/modules/domain.py             by which the module is listed, beside domain.yml
 //	plugins/action/domain.py              picks the program for the machine that runs the task
 //	plugins/action/host_info.py           -> domain.py
+//
+// Ansible's lists leave out symbolic links and what begins with two underscores; its loader does not.
 package collection
 
 import (
@@ -35,7 +37,7 @@ var Files embed.FS
 const Root = "ansible_collections/virtmigrate/libvirt"
 
 // modulesDir holds a sidecar NAME.yml for each module. Ansible's loader takes whatever other file is named
-// NAME.something for the module, so nothing else may lie there.
+// NAME.something for the module, so nothing but NAME.py may lie there.
 const (
 	modulesDir = "plugins/modules"
 	actionDir  = "plugins/action"
@@ -44,8 +46,16 @@ const (
 // first is the module whose file is the program itself, and the action plugin; the others' are links to it.
 const first = "domain"
 
-// Architectures are those that a released collection has programs for, in Go's names, the first of them for
-// ansible-doc.
+// listed is the file by which Ansible's lists know a module. It holds no documentation, so that the sidecar is read.
+const listed = `# Copyright (c) The virtmigrate authors
+# MPL-2.0 (see https://mozilla.org/MPL/2.0/)
+"""The documentation is in the file of the same name with .yml; the action plugin runs the program."""
+`
+
+// Programs is the folder, below the modules', of the programs for an architecture.
+func Programs(arch string) string { return path.Join(modulesDir, "__"+arch+"__") }
+
+// Architectures are those that a released collection has programs for, in Go's names.
 var Architectures = []string{"amd64", "arm64"}
 
 const program = "github.com/virtmigrate/terraform-provider-virtmigrate/ansible_module"
@@ -71,24 +81,24 @@ func Assemble(ctx context.Context, out string, architectures ...string) (root st
 	if err != nil {
 		return "", err
 	}
-	modules := filepath.Join(root, filepath.FromSlash(modulesDir))
+	at := func(dir, name string) string { return filepath.Join(root, filepath.FromSlash(dir), name) }
 	for _, arch := range architectures {
-		if err := build(ctx, filepath.Join(modules, arch, first), arch); err != nil {
+		if err := build(ctx, at(Programs(arch), first), arch); err != nil {
 			return "", err
 		}
 	}
 	for _, name := range names {
-		if err := os.Symlink(filepath.Join(architectures[0], first), filepath.Join(modules, name)); err != nil {
+		if err := os.WriteFile(at(modulesDir, name+".py"), []byte(listed), 0o644); err != nil {
 			return "", err
 		}
 		if name == first {
 			continue
 		}
-		if err := os.Symlink(first+".py", filepath.Join(root, filepath.FromSlash(actionDir), name+".py")); err != nil {
+		if err := os.Symlink(first+".py", at(actionDir, name+".py")); err != nil {
 			return "", err
 		}
 		for _, arch := range architectures {
-			if err := os.Symlink(first, filepath.Join(modules, arch, name)); err != nil {
+			if err := os.Symlink(first, at(Programs(arch), name)); err != nil {
 				return "", err
 			}
 		}

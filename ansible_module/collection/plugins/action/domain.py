@@ -34,13 +34,13 @@ class ActionModule(ActionBase):
                                            "run it on a Linux machine (delegate_to) or in an execution environment" % system)
             return result
         arch = ARCHITECTURES.get(machine)
-        if arch is None or not os.path.exists(os.path.join(MODULES, arch, name)):
-            built = sorted(d for d in set(ARCHITECTURES.values()) if os.path.isdir(os.path.join(MODULES, d)))
+        if arch is None or not os.path.exists(os.path.join(MODULES, "__%s__" % arch, name)):
+            built = sorted(d for d in set(ARCHITECTURES.values()) if os.path.isdir(os.path.join(MODULES, "__%s__" % d)))
             result.update(failed=True, msg="this build of virtmigrate.libvirt has programs for %s, and the machine that runs the task is %r; "
                                            "run it on the controller with delegate_to: localhost, or install a build for it" % (", ".join(built), machine))
             return result
         wrap_async = self._task.async_val and not self._connection.has_native_async
-        result.update(self._execute_module(module_name="virtmigrate.libvirt.%s.%s" % (arch, name), task_vars=task_vars, wrap_async=wrap_async))
+        result.update(self._execute_module(module_name="virtmigrate.libvirt.__%s__.%s" % (arch, name), task_vars=task_vars, wrap_async=wrap_async))
         if not wrap_async:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
