@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -166,25 +168,18 @@ func ansibleType(t reflect.Type) string {
 	return "dict"
 }
 
-func TestSidecarTellsTheEnginesDefaultsLimitsAndChoices(t *testing.T) {
+func TestSidecarTellsTheEnginesLimitsAndChoices(t *testing.T) {
 	options := readSidecar(t, "domain").Documentation.Options
 	of := options["migration"].Suboptions
 	for name, c := range map[string]struct{ documented, engine any }{
 		"transport's choices":     {of["transport"].Choices, words(migration.Transports)},
-		"transport's default":     {of["transport"].Default, "auto"},
 		"control's choices":       {of["control"].Choices, words(migration.Controls)},
-		"control's default":       {of["control"].Default, "auto"},
-		"max_downtime_ms":         {of["max_downtime_ms"].Default, migration.DefaultMaxDowntimeMS},
 		"max_migrations_per_host": {options["max_migrations_per_host"].Default, migration.DefaultMigrationsPerHost},
-		"allow_plain":             {of["allow_plain"].Default, false},
+		"relay_ports":             {options["hosts"].Suboptions["relay_ports"].Default, migration.DefaultRelayPorts},
 		"allow_plain_control":     {options["hosts"].Suboptions["allow_plain_control"].Default, false},
 		"storage's choices":       {of["storage"].Choices, words(migration.Storages)},
-		"storage's default":       {of["storage"].Default, "shared"},
 		"source_images":           {of["source_images"].Choices, words(migration.SourceImagesValues)},
-		"source_images's default": {of["source_images"].Default, "keep"},
 		"existing_images":         {of["existing_images"].Choices, words(migration.ExistingImagesValues)},
-		"existing_images default": {of["existing_images"].Default, "refuse"},
-		"bandwidth":               {of["bandwidth_mib_per_second"].Default, 0},
 	} {
 		if !reflect.DeepEqual(c.documented, c.engine) {
 			t.Errorf("%s: documented %v, the engine has %v", name, c.documented, c.engine)
@@ -195,6 +190,95 @@ func TestSidecarTellsTheEnginesDefaultsLimitsAndChoices(t *testing.T) {
 			t.Errorf("%s: documented %q, the engine has %s", option, text, notZero["migration."+option])
 		}
 	}
+}
+
+// proseDefaults are the defaults that stand in prose, because they depend on something or must not be written out: the
+// sentences, with the engine's figures, by module and option.
+func proseDefaults() map[string]string {
+	copied := "By default every one that is a file or device of the host, can be written and is not shareable. An empty list copies none."
+	prose := map[string]string{
+		"domain.timeout_seconds": fmt.Sprintf("By default %.0f seconds and I(migration.convergence.timeout_seconds_per_gib), %d by default, for each GiB of guest memory and copied disks.",
+			migration.DefaultTimeout.Seconds(), migration.DefaultTimeoutSecondsPerGiB),
+		"benchmark.cases":  "By default all that the two hosts can do, without C(plain) unless I(allow_plain). A case that is named and cannot be done is an error before the guest is touched.",
+		"benchmark.rounds": fmt.Sprintf("How often each case is measured, 1 to %d, besides the round to warm up. %d by default.", maxRounds, defaultRounds),
+	}
+	for _, module := range []string{"domain", "preflight"} {
+		for option, sentence := range map[string]string{
+			"parallel_connections": fmt.Sprintf("By default %d for C(tls) and 1 otherwise.", migration.DefaultParallelConnections),
+			"blackout_timeout_ms":  fmt.Sprintf("By default %d and twice the greatest downtime that is allowed.", migration.BlackoutBase.Milliseconds()),
+			"acknowledge":          fmt.Sprintf("By default C(%s).", migration.Defaults().Acknowledge),
+			"reconnect_seconds":    fmt.Sprintf("By default %d.", migration.Defaults().ReconnectSeconds),
+			"migrate_disks":        copied,
+		} {
+			prose[module+".migration."+option] = sentence
+		}
+	}
+	return prose
+}
+
+// TestDefaultsAreTheEnginesAlsoInProse: every default that a sidecar tells, in a field or in a sentence, is the engine's,
+// and every default that the engine has is told.
+func TestDefaultsAreTheEnginesAlsoInProse(t *testing.T) {
+	prose := proseDefaults()
+	told := map[string]option{}
+	var visit func(path string, options map[string]option)
+	visit = func(path string, options map[string]option) {
+		for name, o := range options {
+			at := join(path, name)
+			told[at] = o
+			for _, sentence := range sentences(o.Description) {
+				if strings.Contains(strings.ToLower(sentence), "by default") && sentence != prose[at] && !strings.Contains(at, ".hosts.") {
+					t.Errorf("%s says %q, the engine has %q", at, sentence, prose[at])
+				}
+			}
+			if sentence := prose[at]; sentence != "" && !slices.Contains(sentences(o.Description), sentence) {
+				t.Errorf("%s does not say %q", at, sentence)
+			}
+			visit(at, o.Suboptions)
+		}
+	}
+	for module := range documented {
+		visit(module, readSidecar(t, module).Documentation.Options)
+	}
+	var engine map[string]any
+	if err := json.Unmarshal(asJSON(t, migration.Defaults()), &engine); err != nil {
+		t.Fatal(err)
+	}
+	for _, module := range []string{"domain.migration", "preflight.migration"} {
+		compareDefaults(t, module, engine, told, prose)
+	}
+}
+
+// compareDefaults goes through the engine's defaults, by their JSON names.
+func compareDefaults(t *testing.T, path string, engine map[string]any, told map[string]option, prose map[string]string) {
+	t.Helper()
+	for name, value := range engine {
+		at := join(path, name)
+		if inner, nested := value.(map[string]any); nested {
+			compareDefaults(t, at, inner, told, prose)
+			continue
+		}
+		documented := fmt.Sprint(told[at].Default)
+		if none := told[at].Default == nil; none && (prose[at] != "" || value == nil || value == "" || value == 0.0) {
+			continue
+		}
+		if documented != fmt.Sprint(value) {
+			t.Errorf("the default of %s is told as %s, the engine has %v", at, documented, value)
+		}
+	}
+}
+
+// sentences are the entries of a description.
+func sentences(description any) []string {
+	if one, is := description.(string); is {
+		return []string{one}
+	}
+	var all []string
+	list, _ := description.([]any)
+	for _, entry := range list {
+		all = append(all, fmt.Sprint(entry))
+	}
+	return all
 }
 
 func words[T ~string](values []T) []string {

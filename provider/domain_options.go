@@ -62,7 +62,7 @@ func migrationAttributes() map[string]schema.Attribute {
 		},
 		"blackout_timeout_ms": schema.NumberAttribute{
 			Optional: true, Validators: wholeFrom(migration.MinBlackoutTimeoutMS, migration.MaxBlackoutTimeoutMS),
-			MarkdownDescription: "Milliseconds after which a switchover in which the guest still stands still is called off, so that it runs on where it was. Default: 10000 and twice the greatest downtime that is allowed.",
+			MarkdownDescription: fmt.Sprintf("Milliseconds after which a switchover in which the guest still stands still is called off, so that it runs on where it was. Default: %d and twice the greatest downtime that is allowed.", migration.BlackoutBase.Milliseconds()),
 		},
 		"acknowledge": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(migration.Acknowledges)...)},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -12,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 )
 
 // canonicalUUID is the form libvirt prints, and so the only one that equals what is read back.
@@ -59,7 +62,7 @@ func (r *domainResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 }
 
 func timeoutsBlock(ctx context.Context) schema.Block {
-	const standard = "a duration such as `30m` or `2h45m`. Default: 10 minutes beyond what the copy may take by `migration.convergence.timeout_seconds_per_gib`."
+	standard := fmt.Sprintf("a duration such as `30m` or `2h45m`. Default: %.0f minutes beyond what the copy may take by `migration.convergence.timeout_seconds_per_gib`.", migration.DefaultTimeout.Minutes())
 	block := timeouts.Block(ctx, timeouts.Opts{
 		Create: true, CreateDescription: "Bound of adopting the guest, with the move that this may need: " + standard,
 		Update: true, UpdateDescription: "Bound of a move, with the wait for a free place: " + standard,

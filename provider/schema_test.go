@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
@@ -93,6 +96,44 @@ func TestEveryAttributeIsDescribed(t *testing.T) {
 	}
 	for name, schema := range schemas {
 		visitBlock(name+".", schema.Block)
+	}
+}
+
+// TestDescriptionsTellTheEnginesDefaults: whatever default a description tells is the engine's, and none is left out.
+func TestDescriptionsTellTheEnginesDefaults(t *testing.T) {
+	var engine map[string]any
+	if err := json.Unmarshal([]byte(asJSON(migration.Defaults())), &engine); err != nil {
+		t.Fatal(err)
+	}
+	convergence, _ := engine["convergence"].(map[string]any)
+	for block, c := range map[string]struct {
+		attributes map[string]schema.Attribute
+		defaults   map[string]any
+	}{"migration": {migrationAttributes(), engine}, "convergence": {convergenceBlock().Attributes, convergence}} {
+		for name, attribute := range c.attributes {
+			value, said := c.defaults[name], attribute.GetMarkdownDescription()
+			word := regexp.MustCompile("`([a-z_]+)` \\(default\\)|Default: `?([a-z0-9]+)").FindStringSubmatch(said)
+			switch {
+			case word != nil && (value == nil || value == "" || value == 0.0): // it depends on the transport or the guest
+			case word == nil && (value == nil || value == ""):
+			case word == nil || word[1]+word[2] != fmt.Sprint(value):
+				t.Errorf("of %s.%s %q is told, the engine has %v", block, name, said, value)
+			}
+		}
+	}
+	for told, attributes := range map[string]map[string]schema.Attribute{
+		fmt.Sprintf("Default: %d for `tls`, 1 otherwise.", migration.DefaultParallelConnections): {"": migrationAttributes()["parallel_connections"]},
+		fmt.Sprintf("Default: %d and twice", migration.BlackoutBase.Milliseconds()):              {"": migrationAttributes()["blackout_timeout_ms"]},
+		fmt.Sprintf("Default: %.0f minutes beyond", migration.DefaultTimeout.Minutes()):          timeoutsBlock(t.Context()).(schema.SingleNestedBlock).Attributes,
+	} {
+		for name, attribute := range attributes {
+			if said := attribute.GetMarkdownDescription() + attribute.GetDescription(); !strings.Contains(said, told) {
+				t.Errorf("%s says %q, not %q", name, said, told)
+			}
+		}
+	}
+	if told := "`" + migration.DefaultRelayPorts + "` (default)"; !strings.Contains(hostsDescription, told) {
+		t.Errorf("the description of hosts does not say %q", told)
 	}
 }
 

@@ -92,9 +92,8 @@ type pacing struct {
 	limit, downtime, blackout time.Duration
 }
 
-// blackoutBase is how long beyond the downtime that was planned a switchover may last, unless the request says
-// otherwise.
-const blackoutBase = 10 * time.Second
+// BlackoutBase is how long beyond twice the greatest downtime a switchover may last, unless the request says otherwise.
+const BlackoutBase = 10 * time.Second
 
 func pacingOf(o Options, bytes uint64) pacing {
 	o = o.withDefaults()
@@ -103,7 +102,7 @@ func pacingOf(o Options, bytes uint64) pacing {
 		downtime: time.Duration(o.MaxDowntimeMS) * time.Millisecond, blackout: time.Duration(o.BlackoutTimeoutMS) * time.Millisecond,
 	}
 	if p.blackout == 0 {
-		p.blackout = blackoutBase + 2*p.downtime<<o.Convergence.DowntimeSteps
+		p.blackout = BlackoutBase + 2*p.downtime<<o.Convergence.DowntimeSteps
 	}
 	if mib := bytes >> 20; o.BandwidthMiBPerSecond > 0 { // three passes must fit, whatever the limit says
 		p.limit = max(p.limit, 3*time.Duration(mib/o.BandwidthMiBPerSecond)*time.Second)

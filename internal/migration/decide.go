@@ -29,7 +29,7 @@ func decide(o Options, fa facts) Plan {
 		bytes += d.CapacityBytes
 	}
 	p.recipe.pacing = pacingOf(o, bytes)
-	p.Timeout = defaultTimeout + p.recipe.pacing.limit
+	p.Timeout = DefaultTimeout + p.recipe.pacing.limit
 	if !fa.guest.State.ShutOff() {
 		p.complete(o, fa)
 	}
@@ -211,5 +211,5 @@ func ruledOutWords(out map[Transport]string) string {
 	return strings.Join(words, ", ")
 }
 
-// defaultTimeout is what an operation nobody gave a bound may take beyond the copy.
-const defaultTimeout = 10 * time.Minute
+// DefaultTimeout is what an operation nobody gave a bound may take beyond the copy.
+const DefaultTimeout = 10 * time.Minute

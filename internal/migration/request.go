@@ -178,6 +178,9 @@ func (o Options) copies() bool {
 	return o.Storage == StorageCopy || o.Storage == StorageCopyIncremental
 }
 
+// Defaults are the options of a request that chooses none. Those that depend on the transport or on the guest are zero.
+func Defaults() Options { return Options{}.withDefaults() }
+
 func (o Options) withDefaults() Options {
 	if o.Transport == "" {
 		o.Transport = TransportAuto
