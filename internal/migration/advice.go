@@ -2,6 +2,7 @@ package migration
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -64,6 +65,26 @@ func advice(err error) string {
 		return notConnected
 	}
 	return ""
+}
+
+// again is what to do about a failure that came before anything was changed. To try again helps where a host did not
+// answer, and only there.
+func again(err error) string {
+	if key, silent := silentHost(err); silent && key != "" {
+		return fmt.Sprintf("nothing was changed; both hosts of a move must answer: look at %q, then run the same again", key)
+	} else if silent {
+		return "nothing was changed; run the same again when both hosts answer"
+	}
+	return "nothing was changed"
+}
+
+// silentHost says whether an error is about a host that did not answer, and about which if that is known.
+func silentHost(err error) (key string, silent bool) {
+	var e *host.Error
+	if errors.As(err, &e) {
+		key = e.Host
+	}
+	return key, errors.Is(err, host.ErrUnreachable)
 }
 
 // handshakes are the texts of failures that QEMU and libvirt only have before the first byte of a guest

@@ -60,6 +60,8 @@ type Error struct {
 	Host string
 	// Hint says what to do next; may be empty.
 	Hint string
+	// Silent are the keys of hosts that did not answer, where that is what is wrong.
+	Silent []string
 	// Recovered lists what an earlier, interrupted run had left and was brought to a good end before
 	// this failure.
 	Recovered []string

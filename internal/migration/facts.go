@@ -55,8 +55,11 @@ func (f *Fleet) inspect(ctx context.Context, v view, to string, fresh bool) (fac
 	fa := facts{otherJob: v.at.job == host.JobOther}
 	fail := func(key string, err error) (facts, error) {
 		words, at := v.where()
-		return facts{}, &Error{Phase: PhaseInspect, Guest: v.id.Name, GuestAt: words, Host: at,
-			Hint: fmt.Sprintf("nothing was changed; both hosts of a move must answer: look at %q and try again", key), Err: cause(ctx, err)}
+		e := &Error{Phase: PhaseInspect, Guest: v.id.Name, GuestAt: words, Host: at, Hint: again(err), Err: cause(ctx, err)}
+		if _, silent := silentHost(err); silent {
+			e.Silent = []string{key}
+		}
+		return facts{}, e
 	}
 	if err, silent := v.silent[to]; silent {
 		return fail(to, fmt.Errorf("destination: %w", err))

@@ -95,7 +95,11 @@ func (f *Fleet) HostInfo(ctx context.Context, key string) (HostInfo, error) {
 		return HostInfo{}, &Error{Phase: PhaseRequest, Err: f.unknownHost(key)}
 	}
 	fail := func(err error) (HostInfo, error) {
-		return HostInfo{}, &Error{Phase: PhaseInspect, Hint: fmt.Sprintf("look at host %q and try again", key), Err: cause(ctx, err)}
+		e := &Error{Phase: PhaseInspect, Err: cause(ctx, err)}
+		if _, silent := silentHost(err); silent {
+			e.Hint, e.Silent = fmt.Sprintf("look at host %q and try again", key), []string{key}
+		}
+		return HostInfo{}, e
 	}
 	d, _, err := m.reach(ctx, true)
 	if err != nil {

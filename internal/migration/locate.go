@@ -65,8 +65,8 @@ func (f *Fleet) locateKnowing(ctx context.Context, guest GuestRef, fresh bool, n
 	if err != nil {
 		return view{}, &Error{Phase: PhaseRequest, Guest: guest.String(), Err: err}
 	}
-	fail := func(err error, hint string) (view, error) {
-		return view{}, &Error{Phase: PhaseLocate, Guest: guest.String(), Hint: hint, Err: cause(ctx, err)}
+	fail := func(err error, hint string, silent ...string) (view, error) {
+		return view{}, &Error{Phase: PhaseLocate, Guest: guest.String(), Hint: hint, Silent: silent, Err: cause(ctx, err)}
 	}
 	inv, err := f.survey(ctx, fresh)
 	if err != nil {
@@ -76,7 +76,7 @@ func (f *Fleet) locateKnowing(ctx context.Context, guest GuestRef, fresh bool, n
 	switch {
 	case errors.Is(err, ErrNotFound) && len(inv.silent) > 0:
 		return fail(fmt.Errorf("%w, and the guest may be there: %s", ErrHostSilent, strings.Join(silentWarnings(inv.silent), "; ")),
-			"bring the silent hosts back, or take them out of hosts if they are gone for good")
+			"bring the silent hosts back, or take them out of hosts if they are gone for good", slices.Sorted(maps.Keys(inv.silent))...)
 	case errors.Is(err, ErrNotFound):
 		return fail(err, "check its name or UUID, and that the host it is on is among hosts ("+strings.Join(f.keys, ", ")+")")
 	case err != nil:

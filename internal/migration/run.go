@@ -96,7 +96,7 @@ const (
 // do moves the guest, and returns what both hosts say afterwards together with the figures.
 func (r *run) do(ctx context.Context) (view, *Result, error) {
 	err := r.connect(ctx)
-	hint := "nothing was changed; try again when both hosts answer"
+	hint := again(err)
 	if err == nil {
 		hint = ""
 		err = r.readyImages(ctx)

@@ -107,7 +107,11 @@ func (f *Fleet) tidy(ctx context.Context, v view) (notes []string, err error) {
 	}
 	notes, err = f.tidyFiles(ctx, v)
 	if err != nil {
-		return fail(err, "run the same again when the host answers")
+		hint := "run the same again"
+		if _, silent := silentHost(err); silent {
+			hint = "run the same again when the host answers"
+		}
+		return fail(err, hint)
 	}
 	for _, c := range chores(v) {
 		note, err := f.doChore(ctx, v, c)

@@ -132,7 +132,11 @@ func (r *run) undo(ctx context.Context) []string {
 
 // unsettled is the error when verification itself could not come to an end.
 func (r *run) unsettled(v view, attempt, err error) error {
-	e := &Error{Phase: PhaseVerify, Guest: r.id.Name, GuestAt: "at an unknown place", Hint: "run the same again when both hosts answer: it finds out and goes on from there", Err: err}
+	e := &Error{Phase: PhaseVerify, Guest: r.id.Name, GuestAt: "at an unknown place", Err: err,
+		Hint: "run the same again: it finds out and goes on from there"}
+	if _, silent := silentHost(err); silent || errors.Is(err, ErrHostSilent) {
+		e.Hint = "run the same again when both hosts answer: it finds out and goes on from there"
+	}
 	var known *Error
 	if errors.As(err, &known) {
 		e.GuestAt, e.Host, e.Err = known.GuestAt, known.Host, known.Err
