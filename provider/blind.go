@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,10 +10,40 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/migration"
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/spelling"
 )
 
-// What can be said of a guest while something of the provider's hosts is still to be computed.
+// What can be said of guests that nobody could look at: something of the provider's hosts is still to be computed, or a
+// host did not answer.
+
+// failed is what a refresh or a plan says of a guest that could not be looked at. Of hosts that do not answer the first
+// guest has the error, which ends the run; the others are warnings, of which Terraform shows one and counts the rest.
+//
+// Terraform plans once more when it applies, and a plan that then knows less than before is a bug to it. So where nothing
+// was refreshed, and this may be that plan, the others are errors, too.
+func (r *reach) failed(during deed, guest migration.GuestRef, err error) diag.Diagnostic {
+	var e *migration.Error
+	if !errors.As(err, &e) || len(e.Silent) == 0 {
+		return failure(during, err)
+	}
+	news := false
+	for _, key := range e.Silent {
+		_, before := r.told.texts.LoadOrStore("silent: "+key, true)
+		news = news || !before
+	}
+	if news {
+		return failure(during, err)
+	}
+	again := diag.NewAttributeErrorDiagnostic
+	if r.refreshed.Load() {
+		again = func(at path.Path, summary, text string) diag.DiagnosticWithPath {
+			return diag.NewAttributeWarningDiagnostic(at, summary, text)
+		}
+	}
+	return again(path.Root("host"), "Guest Was Not Looked At Because Of A Silent Host",
+		fmt.Sprintf("Guest %q could not be looked at either, because of %s: see the first error.", guest, strings.Join(e.Silent, ", ")))
+}
 
 // notLookedAt warns of a guest that nobody looked for, once. All these warnings have one summary, so that Terraform
 // shows one of them and counts the others.

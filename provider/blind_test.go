@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/mistakes"
 )
 
 // halfKnown is a provider whose hosts have one option that is known after apply.
@@ -62,4 +66,42 @@ func TestNamesOfHostsAreCheckedBeforeTheirOptionsAreKnown(t *testing.T) {
 			w.contains(out, c.says)
 		})
 	}
+}
+
+// TestOneErrorForEachSilentHost: the refresh fails because of the first guest; the others do not say the same again.
+// Guests that are not adopted yet have short errors: that plan may be the one of an apply.
+func TestOneErrorForEachSilentHost(t *testing.T) {
+	d := mistakes.NewDoor(t)
+	w := newWorkspace(t)
+	w.write("hosts.tf.json", asJSON(map[string]any{"provider": map[string]any{"virtmigrate": map[string]any{"hosts": mistakes.Good(d)["hosts"]}}}))
+	names := []string{"web", "db", "mail", "www"}
+	w.write("main.tf", guests("alpha", names...))
+	plan := func() string {
+		t.Helper()
+		out, code := w.run("plan", "-no-color")
+		if code == 0 {
+			t.Error("the plan ended well")
+		}
+		if n := strings.Count(out, "Error: Host Did Not Answer"); n != 1 {
+			t.Errorf("%d long errors for hosts that are silent together:\n%s", n, out)
+		}
+		return out
+	}
+	if n := strings.Count(plan(), "Error: Guest Was Not Looked At"); n != 3 {
+		t.Errorf("%d short errors for the other three guests", n)
+	}
+	var resources []any
+	for _, name := range names {
+		resources = append(resources, map[string]any{
+			"mode": "managed", "type": "virtmigrate_domain", "name": name,
+			"provider":  fmt.Sprintf("provider[%q]", cmp.Or(os.Getenv("TF_ACC_PROVIDER_HOST"), "registry.terraform.io")+"/virtmigrate/virtmigrate"),
+			"instances": []any{map[string]any{"schema_version": 0, "attributes": map[string]any{"name": name, "uuid": exampleUUID, "host": "alpha", "state": "running"}}},
+		})
+	}
+	w.write("terraform.tfstate", asJSON(map[string]any{"version": 4, "serial": 1, "lineage": "0", "resources": resources}))
+	out := plan()
+	if n := strings.Count(out, "Error: "); n != 1 {
+		t.Errorf("%d errors for hosts that are silent together:\n%s", n, out)
+	}
+	w.contains(out, "(and 2 more similar warnings elsewhere)")
 }

@@ -44,6 +44,7 @@ func (r *domainResource) Read(ctx context.Context, req resource.ReadRequest, res
 		resp.Diagnostics.Append(r.reach.notLookedAt(state)...)
 		return
 	}
+	r.reach.refreshed.Store(true)
 	guest := state.guest()
 	if guest.UUID != "" {
 		guest.Name = "" // it may have been renamed
@@ -60,7 +61,7 @@ func (r *domainResource) Read(ctx context.Context, req resource.ReadRequest, res
 				state.Name.ValueString(), state.UUID.ValueString(), state.Host.ValueString()))
 		resp.State.RemoveResource(ctx)
 	case err != nil:
-		resp.Diagnostics.Append(failure(looking, err))
+		resp.Diagnostics.Append(r.reach.failed(looking, guest, err))
 	default:
 		resp.Diagnostics.Append(r.reach.told.warnings(loc.Warnings)...)
 		state.found(loc)

@@ -77,7 +77,7 @@ func (r *domainResource) foresee(ctx context.Context, config domainModel, prior 
 	}
 	p, err := r.reach.fleet.Plan(ctx, wanted)
 	if err != nil {
-		diags.Append(failure(planning, err))
+		diags.Append(r.reach.failed(planning, plan.guest(), err))
 		return diags
 	}
 	diags.Append(r.reach.told.warnings(p.Warnings)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -49,6 +50,8 @@ type reach struct {
 	fleet fleet // nil while anything of the hosts is still to be computed
 	keys  []string
 	told  told
+	// refreshed: a guest was looked for by a refresh, which no apply does.
+	refreshed atomic.Bool
 }
 
 // blind says that no host can be asked.
