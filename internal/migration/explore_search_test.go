@@ -210,4 +210,3 @@ func withMutant(m *mutant, do func()) {
 	}
 	do()
 }
-
