@@ -43,10 +43,18 @@ func (h *Host) BootMark(ctx context.Context, name string) (string, error) {
 	_, err = ask(ctx, h, "mark the boot", callLimit, func(l *libvirt.Libvirt) (libvirt.StoragePool, error) {
 		return l.StoragePoolCreateXML(text, libvirt.StoragePoolCreateWithBuild)
 	})
+	mark := bootByPool + name
+	if err != nil && Code(err) == 0 { // whether there is a pool now is not known; it has no other user
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openLimit)
+		defer cancel()
+		if err := h.DropBootMark(ctx, mark); err != nil {
+			h.cfg.log().Warn("a storage pool may be left behind; take it away with virsh pool-destroy", "host", h.cfg.Name, "pool", name, "error", err)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
-	return bootByPool + name, nil
+	return mark, nil
 }
 
 // SameBoot says whether the host still runs the system that a mark was taken of.
@@ -78,19 +86,32 @@ func (h *Host) DropBootMark(ctx context.Context, mark string) error {
 	if !ok || !strings.HasPrefix(name, bootPools) {
 		return nil
 	}
-	_, err := ask(ctx, h, "drop the mark of a boot", callLimit, func(l *libvirt.Libvirt) (struct{}, error) {
+	// an earlier attempt at this may have come halfway
+	left, err := ask(ctx, h, "drop the mark of a boot", callLimit, func(l *libvirt.Libvirt) (bool, error) {
 		p, err := l.StoragePoolLookupByName(name)
 		if err != nil {
-			return struct{}{}, err
+			return false, err
 		}
-		return struct{}{}, l.StoragePoolDestroy(p)
+		active, err := l.StoragePoolIsActive(p)
+		if err != nil || active != 1 {
+			return true, err
+		}
+		if err := l.StoragePoolDestroy(p); err != nil {
+			return false, err
+		}
+		_, err = l.StoragePoolLookupByName(name)
+		if Code(err) == CodeNoPool {
+			return false, nil
+		}
+		return true, err
 	})
-	switch Code(err) {
-	case CodeNoPool, CodeOperationInvalid: // another controller takes it away just now
+	switch {
+	case Code(err) == CodeNoPool, Code(err) == CodeOperationInvalid: // another controller takes it away just now
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case left:
+		return h.dropFolder(ctx, name)
 	}
 	// a transient pool takes no order to delete its folder: a pool that is only defined does
 	f, err := h.definedFolder(ctx, "drop the mark of a boot", name, path.Join("/run", name), nil)

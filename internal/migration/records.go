@@ -201,6 +201,9 @@ func (r *run) retract(ctx context.Context, neverRan bool) error {
 	if !r.announced {
 		return nil
 	}
+	if err := r.destination.DropBootMark(ctx, r.record.ToBoot); err != nil { // the records name it, and so stay as well
+		return fmt.Errorf("remove the mark of the boot of %s: %w", r.plan.To, err)
+	}
 	var errs []error
 	there, err := readMove(ctx, r.destination, r.id.UUID, host.FormConfig)
 	switch {
@@ -215,9 +218,6 @@ func (r *run) retract(ctx context.Context, neverRan bool) error {
 	}
 	if here, err := readMove(ctx, r.source, r.id.UUID, r.sourceForms()[0]); err == nil && here != nil && here.Attempt == r.record.Attempt {
 		errs = append(errs, clearMove(ctx, r.source, r.id.UUID, r.sourceForms()...))
-	}
-	if err := r.destination.DropBootMark(ctx, r.record.ToBoot); err != nil {
-		r.log.Warn("the mark of the destination's boot is left", "mark", r.record.ToBoot, "error", err)
 	}
 	return errors.Join(errs...)
 }

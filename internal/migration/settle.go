@@ -247,10 +247,11 @@ func (r *run) handOver(ctx context.Context, v view) {
 	if failed {
 		return
 	}
+	if err := r.destination.DropBootMark(ctx, r.record.ToBoot); err != nil { // the record names it, and so stays as well
+		r.log.Warn("the mark of the destination's boot is left; the next run removes it", "mark", r.record.ToBoot, "error", err)
+		return
+	}
 	if err := clearMove(ctx, r.destination, r.id.UUID, v.at.formsOf()...); err != nil {
 		r.log.Warn("the record of the move is left on the destination; the next run removes it", "error", err)
-	}
-	if err := r.destination.DropBootMark(ctx, r.record.ToBoot); err != nil {
-		r.log.Warn("the mark of the destination's boot is left", "mark", r.record.ToBoot, "error", err)
 	}
 }

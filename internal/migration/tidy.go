@@ -130,6 +130,13 @@ func (f *Fleet) doChore(ctx context.Context, v view, c chore) (note string, err 
 	if err != nil {
 		return "", err
 	}
+	dropMark := func() bool {
+		to, silent := silentDaemon(v, c.on.move.To)
+		return c.mark == "" || silent || f.dropMark(ctx, to, c.mark)
+	}
+	if c.on == v.at && !dropMark() { // the record names it, and stays until it is gone
+		return "", nil
+	}
 	switch c.do {
 	case choreAutostart:
 		err = d.SetAutostart(ctx, v.id.UUID, true)
@@ -146,10 +153,8 @@ func (f *Fleet) doChore(ctx context.Context, v view, c chore) (note string, err 
 	if err != nil {
 		return "", err
 	}
-	if c.mark != "" {
-		if to, silent := silentDaemon(v, c.on.move.To); !silent {
-			f.dropMark(ctx, to, c.mark)
-		}
+	if c.on != v.at { // a token without its mark would be no proof for whoever may still be counting on it
+		dropMark()
 	}
 	return note, nil
 }
@@ -184,7 +189,7 @@ func (f *Fleet) undefineLeft(ctx context.Context, d daemon, left *sighting) (not
 }
 
 // dropMark takes a boot mark away. It holds nothing, and is gone with the host's next restart at the latest.
-func (f *Fleet) dropMark(ctx context.Context, key, mark string) {
+func (f *Fleet) dropMark(ctx context.Context, key, mark string) bool {
 	d, _, err := f.members[key].reach(ctx, true)
 	if err == nil {
 		err = d.DropBootMark(ctx, mark)
@@ -192,6 +197,7 @@ func (f *Fleet) dropMark(ctx context.Context, key, mark string) {
 	if err != nil {
 		f.log.Debug("the mark of a boot is left", "host", key, "mark", mark, "error", err)
 	}
+	return err == nil
 }
 
 // oldImagesKept is for how long the wish to delete the source's images is believed: after that the user has had the
