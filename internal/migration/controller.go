@@ -70,9 +70,13 @@ func (r *run) beginAndPrepare(ctx context.Context) (prepared, error) {
 		return p, fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
 	}
 	// formatted under the job: from now on nobody can begin another one, or change the record
-	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
+	err = r.mustBeOurs(journal.MoveIn(xml))
+	if err == nil {
+		err = r.checkState(ctx)
+	}
+	if err != nil {
 		r.confirm(steady, p.params, nil, true)
-		return p, err
+		return p, cause(ctx, err)
 	}
 	r.tell.step(StepPrepare)
 	prepare := p.params

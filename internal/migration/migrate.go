@@ -156,7 +156,7 @@ type operation struct {
 	held     error
 	releases []func()
 	slot     bool
-	// overtaken counts the attempts that another controller came before.
+	// overtaken counts the attempts that somebody else came before.
 	overtaken int
 }
 
@@ -306,9 +306,9 @@ func (op *operation) mayRepeat(ctx context.Context, r *run, fa facts, failure er
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case errors.Is(failure, errOvertaken):
+	case errors.Is(failure, errOvertaken), errors.Is(failure, errChanged):
 		op.overtaken++
-		f.log.Info("another controller moves the guest at the same time", "guest", r.id.Name, "said", failure)
+		f.log.Info("somebody else has come before this attempt", "guest", r.id.Name, "said", failure)
 		return op.overtaken <= maxOvertaken && op.pause(ctx)
 	case errors.Is(failure, host.ErrEarlierJob) && time.Since(op.began) < earlierJobPatience:
 		f.log.Info("waiting: libvirt has not ended an earlier migration of this guest yet", "guest", r.id.Name)

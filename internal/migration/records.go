@@ -128,7 +128,7 @@ func (r *run) writeToken(ctx context.Context) error {
 	// a stub takes the place of whatever definition is there: somebody may have moved the guest meanwhile
 	switch _, err := r.destination.Lookup(ctx, r.id.UUID); {
 	case err == nil:
-		return fmt.Errorf("%w: it is on %s by now", errOvertaken, r.plan.To)
+		return fmt.Errorf("%w: it is on %s by now", errChanged, r.plan.To)
 	case !errors.Is(err, host.ErrNoDomain):
 		return err
 	}
@@ -154,6 +154,22 @@ func (r *run) sourceForms() []host.Form {
 
 // errOvertaken: another controller has put its own record in the place of ours, and nothing of the guest has left.
 var errOvertaken = errors.New("another controller has begun to move the guest")
+
+// errChanged: what the plan was made for is not so any more, and nothing of the guest has left.
+var errChanged = errors.New("the guest has changed since it was looked at")
+
+// checkState looks at the guest under the job. One that its user has paused meanwhile has to arrive paused, and a half
+// that another controller's move has left is not the guest any more.
+func (r *run) checkState(ctx context.Context) error {
+	now, err := r.source.State(ctx, r.id.UUID)
+	if err != nil {
+		return fmt.Errorf("look at the guest on %s: %w", r.plan.From, err)
+	}
+	if now.PausedByMigration() || now.Incoming() || now.PausedByUser() != r.recipe.paused {
+		return fmt.Errorf("%w: it is %s on %s by now", errChanged, now, r.plan.From)
+	}
+	return nil
+}
 
 // checkToken reads the token back once libvirt holds the destination's domain: from then on nobody can change it.
 func (r *run) checkToken(ctx context.Context) error {
