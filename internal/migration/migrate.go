@@ -232,7 +232,13 @@ func (op *operation) steady(ctx context.Context, guest GuestRef) (view, error) {
 	if !pending && len(op.notes) == before {
 		return v, nil
 	}
-	return f.locate(ctx, GuestRef{UUID: v.id.UUID}, true) // a definition may have gone
+	// a definition may have gone, and the guest may have, too
+	if v, err = f.locate(ctx, GuestRef{UUID: v.id.UUID}, true); err != nil {
+		return v, err
+	}
+	v, notes, err = f.settle(ctx, v, op.req.Host, "")
+	op.notes = append(op.notes, notes...)
+	return v, err
 }
 
 // attempt decides and runs once. again says that after this failure another attempt may help.
