@@ -109,6 +109,7 @@ func (d *Daemon) Suspend(uuid string) error {
 			dom.pause(host.PausedMigration, host.SuspendedMigrated)
 		} else {
 			dom.pause(host.PausedUser, host.SuspendedPaused)
+			dom.live.held = true
 		}
 		return nil
 	})
@@ -120,6 +121,7 @@ func (d *Daemon) Resume(uuid string) error {
 		if !dom.mayResume() {
 			return errNotNow
 		}
+		dom.live.held = false
 		dom.run(host.RunningUnpaused, host.ResumedUnpaused)
 		return nil
 	})
@@ -211,6 +213,11 @@ func (d *Daemon) Defined(uuid string) bool {
 // Free: see Runs.
 func (d *Daemon) Free(uuid string) bool {
 	return d.is(uuid, func(dom *domain) bool { return dom.job == nil })
+}
+
+// Stuck says that a guest, paused by its user, cannot be migrated before somebody lets it run: QEMU has sent it already.
+func (d *Daemon) Stuck(uuid string) bool {
+	return d.is(uuid, func(dom *domain) bool { return dom.live != nil && dom.live.sent && dom.live.held })
 }
 
 // MayResume says that letting the guest go on here harms nobody.

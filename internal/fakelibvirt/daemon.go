@@ -62,6 +62,8 @@ type instance struct {
 	state host.State
 	// memory is the number up to which the guest's memory is new; 0 in a QEMU that waits for it.
 	memory int
+	// sent: the guest has left this QEMU, which sends it no second time. held: its user has paused it.
+	sent, held bool
 }
 
 func (i *instance) runs() bool { return i.state.Running() }
@@ -234,6 +236,10 @@ func (dom *domain) run(reason, detail int) {
 	if dom.live.memory < w.disks[dom.uuid].version {
 		w.violation("old memory: on %s the guest goes on with memory %d, and its disk is at %d", dom.daemon.name, dom.live.memory, w.disks[dom.uuid].version)
 	}
+	if dom.live.held {
+		w.violation("let go on: on %s the guest runs, and its user had paused it", dom.daemon.name)
+	}
+	dom.live.sent, dom.live.held = false, false
 	w.disks[dom.uuid].version++ // it writes at once
 	dom.live.memory = w.disks[dom.uuid].version
 	dom.live.state = host.State{State: host.StateRunning, Reason: reason}

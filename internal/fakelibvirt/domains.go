@@ -225,6 +225,9 @@ func defineDomain(c *client, a libvirt.DomainDefineXMLFlagsArgs) (r libvirt.Doma
 	if err != nil {
 		return r, err
 	}
+	if old := c.daemon.domains[desc.uuid]; old != nil && old.config != nil && old.config.text != desc.text {
+		c.daemon.world.violation("a definition lost: %s writes another one over it on %s", c.name, c.daemon.name)
+	}
 	dom, err := c.daemon.define(desc)
 	if err == nil {
 		r.Dom = dom.wire()

@@ -130,6 +130,11 @@ func (dom *domain) send(to *Daemon) error {
 		return fail(libvirt.ErrOperationFailed, "operation failed: unable to connect to the server: Connection refused")
 	}
 	there := job.there.live
+	if here.sent {
+		to.broken[dom.name] = true
+		job.there.stop(host.ShutOffCrashed, host.StoppedFailed)
+		return fail(libvirt.ErrInternalError, "internal error: unable to execute QEMU command 'migrate': Can't migrate the vm that was paused due to previous migration")
+	}
 	broken := func() error {
 		switch {
 		case dom.live != here:
@@ -151,7 +156,9 @@ func (dom *domain) send(to *Daemon) error {
 				dom.pause(host.PausedMigration, host.SuspendedMigrated)
 			}
 		}},
-		{"the last of the memory is sent", switchoverTime, func() { there.memory = here.memory }},
+		{"the last of the memory is sent", switchoverTime, func() {
+			there.memory, there.held, here.sent = here.memory, here.held, true
+		}},
 	} {
 		w.ownUnless(dom.daemon, part.name, part.takes, func() bool { return broken() != nil })
 		if err := broken(); err != nil {

@@ -64,6 +64,8 @@ func (d *Daemon) drive(c *client, a libvirt.DomainMigratePerform3ParamsArgs) err
 		return fail(libvirt.ErrOperationFailed, "operation failed: domain is not running")
 	}
 	// libvirt takes a finish without an answer for one that failed, and lets the source go on
+	w.driving = true
 	dom.leave(flags, failed != nil)
+	w.driving = false
 	return failed
 }

@@ -25,6 +25,12 @@ func (w *World) Picture() string {
 				case behind > 0:
 					b.WriteString(" old")
 				}
+				if dom.live.sent {
+					b.WriteString(" sent")
+				}
+				if dom.live.held {
+					b.WriteString(" held")
+				}
 				fmt.Fprintf(&b, " live%s", metadata(dom.live.metadata))
 			}
 			if dom.job != nil {

@@ -19,6 +19,9 @@ type World struct {
 	daemons map[string]*Daemon
 	disks   map[string]*disk // by the guest's UUID
 	wrong   []string
+	// byItself are violations that libvirt commits when it drives a migration: nobody who uses it can prevent them.
+	byItself []string
+	driving  bool
 	// severed are the clients that are dead.
 	severed map[string]bool
 }
@@ -84,8 +87,19 @@ func (w *World) Violations() []string {
 	return slices.Clone(w.wrong)
 }
 
+// ByItself are violations that libvirt committed in a peer-to-peer migration, without any other's doing.
+func (w *World) ByItself() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.byItself)
+}
+
 // violation needs w.mu.
 func (w *World) violation(format string, args ...any) {
+	if w.driving {
+		w.byItself = append(w.byItself, fmt.Sprintf(format, args...))
+		return
+	}
 	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
 }
 

@@ -459,4 +459,35 @@ var scenarios = []scenario{
 		paused (migration) | paused (migration), arriving, transient
 		finish: ok
 		paused (migration) | running (migrated)`},
+	{name: "a half moves no more", play: func(s *stage) {
+		s.begin()
+		s.prepare()
+		s.perform()
+		s.finish(false)
+		_, _ = s.out.Close(), s.in.Close()
+		s.look()
+		s.note("destroy: %s", said(s.hosts[1].Destroy(s.ctx, s.dom.UUID)))
+		s.note("undefine: %s", said(s.hosts[1].Undefine(s.ctx, s.dom.UUID)))
+		s.params.MigrateURI = s.uri
+		s.note("enter: %s", said(s.enter()))
+		s.begin()
+		s.prepare()
+		s.perform()
+		s.look()
+		s.finish(true)
+		s.look()
+	}, want: `begin: ok
+		prepare: ok
+		perform: ok
+		finish: ok
+		paused (migration) | running (migrated)
+		destroy: ok
+		undefine: ok
+		enter: ok
+		begin: ok
+		prepare: ok
+		perform: error 1
+		paused (migration) | nothing
+		finish: error 1
+		paused (migration) | nothing`},
 }

@@ -28,8 +28,10 @@ type stage struct {
 	dom     host.DomainID
 	params  host.Params
 	flags   host.Flags
-	cookie  []byte
-	lines   []string
+	// uri is where the destination awaits the guest, without a port.
+	uri    string
+	cookie []byte
+	lines  []string
 	// busy: the guest's memory takes seconds to copy.
 	busy bool
 	// performing gives the end of a perform in the background.
@@ -188,7 +190,7 @@ func (s *stage) enter() (err error) {
 	if s.dom, err = s.hosts[0].Lookup(s.ctx, s.dom.UUID); err != nil {
 		return err
 	}
-	s.params.DestinationName = s.dom.Name
+	s.params.DestinationName, s.uri = s.dom.Name, s.params.MigrateURI
 	if s.out, err = s.hosts[0].Session(s.ctx); err != nil {
 		return err
 	}

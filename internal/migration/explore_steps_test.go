@@ -108,12 +108,16 @@ func (p *play) faults(h *held) (list []option) {
 			for _, r := range p.alive() {
 				r.hurt = true
 			}
+			p.orphan = p.orphan || h.Name == "create pool" || h.Name == "define" || p.set.known && h.Name == "set metadata"
 			do()
 		}})
 	}
 	if h.Client == "" {
 		if h.Name == "finish is about to start the processors" {
-			add("they do not start", func() { p.deliver(h, fakelibvirt.Lose) })
+			add("they do not start", func() {
+				p.blind = true
+				p.deliver(h, fakelibvirt.Lose)
+			})
 		}
 		for _, r := range p.alive() {
 			add(fmt.Sprintf("%s dies before this: %s", r.name, h), func() { p.kill(r) })
