@@ -490,4 +490,45 @@ var scenarios = []scenario{
 		paused (migration) | nothing
 		finish: error 1
 		paused (migration) | nothing`},
+	{name: "a paused guest that was sent moves once it has run", play: func(s *stage) {
+		s.note("suspend: %s", said(s.hosts[0].Suspend(s.ctx, s.dom.UUID)))
+		s.flags |= host.FlagPaused
+		s.begin()
+		s.prepare()
+		s.perform()
+		_, _ = s.out.Close(), s.in.Close()
+		s.look()
+		s.params.MigrateURI = s.uri
+		s.note("enter: %s", said(s.enter()))
+		s.begin()
+		s.prepare()
+		s.perform()
+		s.look()
+		s.note("resume: %s", said(s.hosts[0].Resume(s.ctx, s.dom.UUID)))
+		s.note("suspend: %s", said(s.hosts[0].Suspend(s.ctx, s.dom.UUID)))
+		s.params.MigrateURI = s.uri
+		s.begin()
+		s.prepare()
+		s.perform()
+		s.finish(false)
+		s.confirm(false)
+		s.look()
+	}, want: `suspend: ok
+		begin: ok
+		prepare: ok
+		perform: ok
+		paused (user) | nothing
+		enter: ok
+		begin: ok
+		prepare: ok
+		perform: error 1
+		paused (user) | nothing
+		resume: ok
+		suspend: ok
+		begin: ok
+		prepare: ok
+		perform: ok
+		finish: ok
+		confirm: ok
+		nothing | paused (user)`},
 }

@@ -29,7 +29,7 @@ func TestExplore(t *testing.T) {
 			if bound := os.Getenv("VIRTMIGRATE_EXPLORE"); bound != "" {
 				s := newSearch(t, set, boundOf(t, bound))
 				if drawn, err := strconv.Atoi(os.Getenv("VIRTMIGRATE_EXPLORE_DRAWN")); err == nil {
-					s.sample(t, 2, drawn)
+					s.sample(t, uint64(drawn), drawn)
 					s.report(t)
 					return
 				}
@@ -39,13 +39,16 @@ func TestExplore(t *testing.T) {
 				s.report(t)
 				return
 			}
-			if set.name == settings[0].name {
+			plays := 60
+			if testing.Short() { // as with the race detector, which makes a play ten times as long
+				plays = 5
+			} else if set.name == settings[0].name {
 				single := newSearch(t, set, budget{faults: 1})
 				single.run(t)
 				single.report(t)
 			}
 			drawn := newSearch(t, set, budget{faults: 2, foreign: 1, switches: 2})
-			drawn.sample(t, 1, 60)
+			drawn.sample(t, 1, plays)
 			drawn.report(t)
 		})
 	}
