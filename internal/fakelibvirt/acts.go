@@ -215,7 +215,8 @@ func (d *Daemon) Free(uuid string) bool {
 	return d.is(uuid, func(dom *domain) bool { return dom.job == nil })
 }
 
-// Stuck says that a guest, paused by its user, cannot be migrated before somebody lets it run: QEMU has sent it already.
+// Stuck says that a guest, paused by its user, cannot be migrated before somebody lets it run: QEMU has sent it
+// already.
 func (d *Daemon) Stuck(uuid string) bool {
 	return d.is(uuid, func(dom *domain) bool { return dom.live != nil && dom.live.sent && dom.live.held })
 }

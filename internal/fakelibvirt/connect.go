@@ -47,52 +47,62 @@ var connectProcedures = map[uint32]procedure{
 		return libvirt.ConnectGetLibVersionRet{LibVer: libvirtVersion}, nil
 	}),
 	227: question("CPU counters", func(_ *client, a libvirt.NodeGetCPUStatsArgs) (libvirt.NodeGetCPUStatsRet, error) {
-		list := []libvirt.NodeGetCPUStats{{Field: "kernel", Value: 1e9}, {Field: "user", Value: 2e9}, {Field: "idle", Value: 9e9}, {Field: "iowait"}}
+		list := []libvirt.NodeGetCPUStats{
+			{Field: "kernel", Value: 1e9}, {Field: "user", Value: 2e9}, {Field: "idle", Value: 9e9}, {Field: "iowait"},
+		}
 		if a.Nparams == 0 {
 			return libvirt.NodeGetCPUStatsRet{Nparams: int32(len(list))}, nil
 		}
 		return libvirt.NodeGetCPUStatsRet{Params: list, Nparams: int32(len(list))}, nil
 	}),
-	228: question("memory counters", func(_ *client, a libvirt.NodeGetMemoryStatsArgs) (libvirt.NodeGetMemoryStatsRet, error) {
-		list := []libvirt.NodeGetMemoryStats{{Field: "total", Value: memoryKiB}, {Field: "free", Value: memoryKiB / 2}, {Field: "buffers"}, {Field: "cached"}}
-		if a.Nparams == 0 {
-			return libvirt.NodeGetMemoryStatsRet{Nparams: int32(len(list))}, nil
-		}
-		return libvirt.NodeGetMemoryStatsRet{Params: list, Nparams: int32(len(list))}, nil
-	}),
-	273: question("list domains", func(c *client, _ libvirt.ConnectListAllDomainsArgs) (r libvirt.ConnectListAllDomainsRet, err error) {
-		for _, dom := range c.daemon.sorted() {
-			r.Domains = append(r.Domains, dom.wire())
-		}
-		r.Ret = uint32(len(r.Domains))
-		return r, nil
-	}),
-	316: question("ask for events", register),
-	317: question("ask for no events", func(c *client, a libvirt.ConnectDomainEventCallbackDeregisterAnyArgs) (none, error) {
-		if c.listens == a.CallbackID {
-			c.listens = 0
-		}
-		return none{}, nil
-	}),
-	342: question("emulator's capabilities", func(*client, libvirt.ConnectGetDomainCapabilitiesArgs) (libvirt.ConnectGetDomainCapabilitiesRet, error) {
-		return libvirt.ConnectGetDomainCapabilitiesRet{Capabilities: `<domainCapabilities><machine>pc-q35-7.2</machine></domainCapabilities>`}, nil
-	}),
-	344: question("domain statistics", func(c *client, _ libvirt.ConnectGetAllDomainStatsArgs) (r libvirt.ConnectGetAllDomainStatsRet, err error) {
-		for _, dom := range c.daemon.sorted() {
-			if dom.live == nil {
-				continue
+	228: question("memory counters",
+		func(_ *client, a libvirt.NodeGetMemoryStatsArgs) (libvirt.NodeGetMemoryStatsRet, error) {
+			list := []libvirt.NodeGetMemoryStats{
+				{Field: "total", Value: memoryKiB}, {Field: "free", Value: memoryKiB / 2}, {Field: "buffers"}, {Field: "cached"},
 			}
-			s := dom.state()
-			r.RetStats = append(r.RetStats, libvirt.DomainStatsRecord{Dom: dom.wire(), Params: []libvirt.TypedParam{
-				{Field: "state.state", Value: *libvirt.NewTypedParamValueInt(int32(s.State))},
-				{Field: "state.reason", Value: *libvirt.NewTypedParamValueInt(int32(s.Reason))},
-			}})
-		}
-		return r, nil
-	}),
-	393: question("compare CPU", func(*client, libvirt.ConnectCompareHypervisorCPUArgs) (libvirt.ConnectCompareHypervisorCPURet, error) {
-		return libvirt.ConnectCompareHypervisorCPURet{Result: 2}, nil
-	}),
+			if a.Nparams == 0 {
+				return libvirt.NodeGetMemoryStatsRet{Nparams: int32(len(list))}, nil
+			}
+			return libvirt.NodeGetMemoryStatsRet{Params: list, Nparams: int32(len(list))}, nil
+		}),
+	273: question("list domains",
+		func(c *client, _ libvirt.ConnectListAllDomainsArgs) (r libvirt.ConnectListAllDomainsRet, err error) {
+			for _, dom := range c.daemon.sorted() {
+				r.Domains = append(r.Domains, dom.wire())
+			}
+			r.Ret = uint32(len(r.Domains))
+			return r, nil
+		}),
+	316: question("ask for events", register),
+	317: question("ask for no events",
+		func(c *client, a libvirt.ConnectDomainEventCallbackDeregisterAnyArgs) (none, error) {
+			if c.listens == a.CallbackID {
+				c.listens = 0
+			}
+			return none{}, nil
+		}),
+	342: question("emulator's capabilities",
+		func(*client, libvirt.ConnectGetDomainCapabilitiesArgs) (libvirt.ConnectGetDomainCapabilitiesRet, error) {
+			return libvirt.ConnectGetDomainCapabilitiesRet{Capabilities: `<domainCapabilities><machine>pc-q35-7.2</machine></domainCapabilities>`}, nil
+		}),
+	344: question("domain statistics",
+		func(c *client, _ libvirt.ConnectGetAllDomainStatsArgs) (r libvirt.ConnectGetAllDomainStatsRet, err error) {
+			for _, dom := range c.daemon.sorted() {
+				if dom.live == nil {
+					continue
+				}
+				s := dom.state()
+				r.RetStats = append(r.RetStats, libvirt.DomainStatsRecord{Dom: dom.wire(), Params: []libvirt.TypedParam{
+					{Field: "state.state", Value: *libvirt.NewTypedParamValueInt(int32(s.State))},
+					{Field: "state.reason", Value: *libvirt.NewTypedParamValueInt(int32(s.Reason))},
+				}})
+			}
+			return r, nil
+		}),
+	393: question("compare CPU",
+		func(*client, libvirt.ConnectCompareHypervisorCPUArgs) (libvirt.ConnectCompareHypervisorCPURet, error) {
+			return libvirt.ConnectCompareHypervisorCPURet{Result: 2}, nil
+		}),
 }
 
 // register numbers those who listen; only events of domains' lives ever come.

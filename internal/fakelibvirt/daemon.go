@@ -125,7 +125,7 @@ func (d *Daemon) find(dom libvirt.Domain) (*domain, error) {
 func (d *Daemon) active(dom libvirt.Domain) (*domain, error) {
 	found, err := d.find(dom)
 	if err == nil && found.live == nil {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is not running")
+		err = invalid("domain is not running")
 	}
 	return found, err
 }
@@ -154,12 +154,12 @@ func (d *Daemon) define(desc description) (*domain, error) {
 	dom := d.domains[desc.uuid]
 	if dom == nil {
 		if other := d.named(desc.name); other != nil {
-			return nil, fail(libvirt.ErrOperationFailed, "operation failed: domain '%s' already exists with uuid %s", desc.name, other.uuid)
+			return nil, failed("domain '%s' already exists with uuid %s", desc.name, other.uuid)
 		}
 		dom = d.add(desc)
 	}
 	if dom.name != desc.name {
-		return nil, fail(libvirt.ErrOperationFailed, "operation failed: domain '%s' is already defined with uuid %s", dom.name, dom.uuid)
+		return nil, failed("domain '%s' is already defined with uuid %s", dom.name, dom.uuid)
 	}
 	dom.persist(desc)
 	d.lifecycle(dom, host.EventDefined, 0)
@@ -234,7 +234,8 @@ func (dom *domain) run(reason, detail int) {
 		}
 	}
 	if dom.live.memory < w.disks[dom.uuid].version {
-		w.violation("old memory: on %s the guest goes on with memory %d, and its disk is at %d", dom.daemon.name, dom.live.memory, w.disks[dom.uuid].version)
+		w.violation("old memory: on %s the guest goes on with memory %d, and its disk is at %d",
+			dom.daemon.name, dom.live.memory, w.disks[dom.uuid].version)
 	}
 	if dom.live.held {
 		w.violation("let go on: on %s the guest runs, and its user had paused it", dom.daemon.name)

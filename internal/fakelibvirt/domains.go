@@ -9,8 +9,8 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
 )
 
-// jobWait is for how long libvirt waits for another job of a domain (QEMU_JOB_WAIT_TIME in src/qemu/qemu_domainjob.c), and
-// then answers: somewhat later than a client that waits as long gives up.
+// jobWait is for how long libvirt waits for another job of a domain (QEMU_JOB_WAIT_TIME in src/qemu/qemu_domainjob.c),
+// and then answers: somewhat later than a client that waits as long gives up.
 const jobWait = 30*time.Second + 200*time.Millisecond
 
 // domainProcedures are about single domains.
@@ -25,14 +25,16 @@ var domainProcedures = map[uint32]procedure{
 	151: question("persistent", persistent),
 	164: order("abort", abort),
 	166: order("set downtime", setDowntime),
-	183: question("saved image", func(c *client, a libvirt.DomainHasManagedSaveImageArgs) (r libvirt.DomainHasManagedSaveImageRet, err error) {
-		_, err = c.daemon.find(a.Dom)
-		return r, err
-	}),
-	187: question("snapshots", func(c *client, a libvirt.DomainSnapshotNumArgs) (r libvirt.DomainSnapshotNumRet, err error) {
-		_, err = c.daemon.find(a.Dom)
-		return r, err
-	}),
+	183: question("saved image",
+		func(c *client, a libvirt.DomainHasManagedSaveImageArgs) (r libvirt.DomainHasManagedSaveImageRet, err error) {
+			_, err = c.daemon.find(a.Dom)
+			return r, err
+		}),
+	187: question("snapshots",
+		func(c *client, a libvirt.DomainSnapshotNumArgs) (r libvirt.DomainSnapshotNumRet, err error) {
+			_, err = c.daemon.find(a.Dom)
+			return r, err
+		}),
 	212: question("state", state),
 	231: order("undefine", undefine),
 	234: order("destroy", destroy),
@@ -40,17 +42,19 @@ var domainProcedures = map[uint32]procedure{
 	265: question("metadata", getMetadata),
 	298: question("job", jobStats),
 	350: order("define", defineDomain),
-	387: question("downtime", func(c *client, a libvirt.DomainMigrateGetMaxDowntimeArgs) (r libvirt.DomainMigrateGetMaxDowntimeRet, err error) {
-		dom, err := c.daemon.active(a.Dom)
-		if err == nil {
-			r.Downtime = dom.downtime
-		}
-		return r, err
-	}),
-	413: question("checkpoints", func(c *client, a libvirt.DomainListAllCheckpointsArgs) (r libvirt.DomainListAllCheckpointsRet, err error) {
-		_, err = c.daemon.find(a.Dom)
-		return r, err
-	}),
+	387: question("downtime",
+		func(c *client, a libvirt.DomainMigrateGetMaxDowntimeArgs) (r libvirt.DomainMigrateGetMaxDowntimeRet, err error) {
+			dom, err := c.daemon.active(a.Dom)
+			if err == nil {
+				r.Downtime = dom.downtime
+			}
+			return r, err
+		}),
+	413: question("checkpoints",
+		func(c *client, a libvirt.DomainListAllCheckpointsArgs) (r libvirt.DomainListAllCheckpointsRet, err error) {
+			_, err = c.daemon.find(a.Dom)
+			return r, err
+		}),
 }
 
 // free waits until no job holds the domain, as an order does that changes it, and looks it up again.
@@ -60,7 +64,7 @@ func (c *client) free(which libvirt.Domain) (*domain, error) {
 		return nil, err
 	}
 	if !c.daemon.world.await(jobWait, c.gone, func() bool { return dom.job == nil }) {
-		return nil, fail(libvirt.ErrOperationTimeout, "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainMigrate)")
+		return nil, fail(libvirt.ErrOperationTimeout, "Timed out during operation: cannot acquire state change lock")
 	}
 	return c.daemon.find(which)
 }
@@ -69,7 +73,7 @@ func (c *client) free(which libvirt.Domain) (*domain, error) {
 func (c *client) freeActive(which libvirt.Domain) (*domain, error) {
 	dom, err := c.free(which)
 	if err == nil && dom.live == nil {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is not running")
+		err = invalid("domain is not running")
 	}
 	return dom, err
 }
@@ -99,13 +103,13 @@ func (d *Daemon) place(desc description) (*domain, error) {
 	dom := d.domains[desc.uuid]
 	switch other := d.named(desc.name); {
 	case other != nil && other != dom:
-		return nil, fail(libvirt.ErrOperationFailed, "operation failed: domain '%s' already exists with uuid %s", desc.name, other.uuid)
+		return nil, failed("domain '%s' already exists with uuid %s", desc.name, other.uuid)
 	case dom == nil:
 		return d.add(desc), nil
 	case dom.name != desc.name:
-		return nil, fail(libvirt.ErrOperationFailed, "operation failed: domain '%s' is already defined with uuid %s", dom.name, dom.uuid)
+		return nil, failed("domain '%s' is already defined with uuid %s", dom.name, dom.uuid)
 	case dom.live != nil:
-		return nil, fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain '%s' is already active", desc.name)
+		return nil, invalid("domain '%s' is already active", desc.name)
 	}
 	return dom, nil
 }
@@ -143,7 +147,7 @@ func autostart(c *client, a libvirt.DomainGetAutostartArgs) (r libvirt.DomainGet
 func setAutostart(c *client, a libvirt.DomainSetAutostartArgs) (none, error) {
 	dom, err := c.daemon.find(a.Dom)
 	if err == nil && dom.config == nil {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: cannot set autostart for transient domain")
+		err = invalid("cannot set autostart for transient domain")
 	}
 	if err != nil {
 		return none{}, err
@@ -174,7 +178,7 @@ func state(c *client, a libvirt.DomainGetStateArgs) (r libvirt.DomainGetStateRet
 func resume(c *client, a libvirt.DomainResumeArgs) (none, error) {
 	dom, err := c.freeActive(a.Dom)
 	if err == nil && !dom.live.state.Paused() {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is already running")
+		err = invalid("domain is already running")
 	}
 	if err == nil {
 		dom.run(host.RunningUnpaused, host.ResumedUnpaused)
@@ -201,7 +205,7 @@ func suspend(c *client, a libvirt.DomainSuspendArgs) (none, error) {
 func undefine(c *client, a libvirt.DomainUndefineFlagsArgs) (none, error) {
 	dom, err := c.free(a.Dom)
 	if err == nil && dom.config == nil {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: cannot undefine transient domain")
+		err = invalid("cannot undefine transient domain")
 	}
 	if err == nil {
 		dom.undefine()

@@ -15,9 +15,9 @@ func (dom *domain) forms(flags libvirt.DomainModificationImpact) (list []*descri
 	}
 	switch {
 	case live && dom.live == nil:
-		return nil, fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is not running")
+		return nil, invalid("domain is not running")
 	case config && dom.config == nil:
-		return nil, fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: transient domains do not have any persistent config")
+		return nil, invalid("transient domains do not have any persistent config")
 	}
 	if live {
 		list = append(list, &dom.live.description)

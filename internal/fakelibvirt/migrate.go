@@ -39,7 +39,7 @@ func params(list []libvirt.TypedParam) map[string]string {
 func begin(c *client, a libvirt.DomainMigrateBegin3ParamsArgs) (r libvirt.DomainMigrateBegin3ParamsRet, err error) {
 	dom, err := c.daemon.active(a.Dom)
 	if err == nil && dom.job != nil { // it does not wait for a migration
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: another migration job is already running for domain '%s'", dom.name)
+		err = invalid("another migration job is already running for domain '%s'", dom.name)
 	}
 	if err != nil {
 		return r, err
@@ -83,7 +83,7 @@ func (d *Daemon) awaitIncoming(c *client, desc description) (*domain, error) {
 func (d *Daemon) leaving(which libvirt.Domain) (*domain, error) {
 	dom, err := d.active(which)
 	if err == nil && (dom.job == nil || dom.job.incoming) {
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain '%s' is not processing outgoing migration", dom.name)
+		err = invalid("domain '%s' is not processing outgoing migration", dom.name)
 	}
 	return dom, err
 }
@@ -97,7 +97,7 @@ func perform(c *client, a libvirt.DomainMigratePerform3ParamsArgs) (r libvirt.Do
 		return r, err
 	}
 	if dom.job.phase != phaseBegun {
-		return r, fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain '%s' is in another phase of its migration", dom.name)
+		return r, invalid("domain '%s' is in another phase of its migration", dom.name)
 	}
 	at, err := url.Parse(params(a.Params)["migrate_uri"])
 	if err != nil {
@@ -123,26 +123,27 @@ func (dom *domain) send(to *Daemon) error {
 		return fail(libvirt.ErrOperationAborted, "operation aborted: migration out: canceled by client")
 	}
 	if to == nil {
-		return fail(libvirt.ErrOperationFailed, "operation failed: unable to connect to the server: Name or service not known")
+		return failed("unable to connect to the server: Name or service not known")
 	}
 	job.there, job.phase = to.domains[dom.uuid], phasePerforming
 	if t := job.there; t == nil || t.live == nil || t.job == nil || t.job.phase != phasePrepared {
-		return fail(libvirt.ErrOperationFailed, "operation failed: unable to connect to the server: Connection refused")
+		return failed("unable to connect to the server: Connection refused")
 	}
 	there := job.there.live
 	if here.sent {
 		to.broken[dom.name] = true
 		job.there.stop(host.ShutOffCrashed, host.StoppedFailed)
-		return fail(libvirt.ErrInternalError, "internal error: unable to execute QEMU command 'migrate': Can't migrate the vm that was paused due to previous migration")
+		return fail(libvirt.ErrInternalError,
+			"internal error: unable to execute QEMU command 'migrate': Can't migrate the vm that was paused due to previous migration")
 	}
 	broken := func() error {
 		switch {
 		case dom.live != here:
-			return fail(libvirt.ErrOperationFailed, "operation failed: domain is not running")
+			return failed("domain is not running")
 		case job.abort:
 			return fail(libvirt.ErrOperationAborted, "operation aborted: migration out: canceled by client")
 		case job.there.live != there:
-			return fail(libvirt.ErrOperationFailed, "operation failed: job 'migration out' failed: Unable to write to socket: Connection reset by peer")
+			return failed("job 'migration out' failed: Unable to write to socket: Connection reset by peer")
 		}
 		return nil
 	}
@@ -200,7 +201,7 @@ func finish(c *client, a libvirt.DomainMigrateFinish3ParamsArgs) (r libvirt.Doma
 // (qemuMigrationDstFinishFresh in libvirt's src/qemu/qemu_migration.c).
 func (dom *domain) arrive(flags host.Flags, cancelled bool) error {
 	if dom.live == nil || dom.job == nil || !dom.job.incoming || dom.job.phase >= phaseFinishing {
-		return fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain '%s' is not processing incoming migration", dom.name)
+		return invalid("domain '%s' is not processing incoming migration", dom.name)
 	}
 	if cancelled {
 		dom.stop(host.ShutOffFailed, host.StoppedFailed)
@@ -215,10 +216,10 @@ func (dom *domain) arrive(flags host.Flags, cancelled bool) error {
 	started := dom.daemon.world.own(dom.daemon, "finish is about to start the processors", switchoverTime) == Deliver
 	switch {
 	case dom.live != here:
-		return fail(libvirt.ErrOperationFailed, "operation failed: guest unexpectedly quit")
+		return failed("guest unexpectedly quit")
 	case !started:
 		dom.stop(host.ShutOffFailed, host.StoppedFailed)
-		return fail(libvirt.ErrOperationFailed, "operation failed: guest CPUs could not be started")
+		return failed("guest CPUs could not be started")
 	}
 	if flags&host.FlagPaused != 0 {
 		dom.pause(host.PausedUser, host.SuspendedPaused)
@@ -227,7 +228,7 @@ func (dom *domain) arrive(flags host.Flags, cancelled bool) error {
 	}
 	dom.daemon.world.own(dom.daemon, "finish is about to answer", 0)
 	if dom.live != here {
-		return fail(libvirt.ErrOperationFailed, "operation failed: guest unexpectedly quit")
+		return failed("guest unexpectedly quit")
 	}
 	dom.job, dom.completed = nil, true
 	return nil
@@ -264,7 +265,7 @@ func abort(c *client, a libvirt.DomainAbortJobArgs) (none, error) {
 	switch {
 	case err != nil:
 	case dom.job == nil:
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: no job is active on the domain")
+		err = invalid("no job is active on the domain")
 	default:
 		dom.job.abort = true // once the copy has been sent it means nothing
 	}
@@ -294,9 +295,9 @@ func jobStats(c *client, a libvirt.DomainGetJobStatsArgs) (r libvirt.DomainGetJo
 		count("memory_processed", 64*mib)
 	case completed:
 	case dom.live == nil:
-		err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: domain is not running")
+		err = invalid("domain is not running")
 	case dom.job != nil && dom.job.incoming:
-		err = fail(libvirt.ErrOperationUnsupported, "Operation not supported: migration statistics are available only on the source host")
+		err = fail(libvirt.ErrOperationUnsupported, "migration statistics are available only on the source host")
 	case dom.job != nil:
 		r.Type = int32(libvirt.DomainJobUnbounded)
 		operation(libvirt.DomainJobOperationStrMigrationOut)

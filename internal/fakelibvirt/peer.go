@@ -53,19 +53,19 @@ func (d *Daemon) drive(c *client, a libvirt.DomainMigratePerform3ParamsArgs) err
 	}
 	job.phase = phasePerformed
 	verdict := w.own(d, "finish on "+to.name, peerTime)
-	failed := fail(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer")
+	lost := fail(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer")
 	if there := to.domains[dom.uuid]; verdict != Lose && there != nil {
-		failed = there.arrive(flags, false)
+		lost = there.arrive(flags, false)
 	}
 	if verdict == LoseReply {
-		failed = fail(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer")
+		lost = fail(libvirt.ErrSystemError, "Cannot recv data: Connection reset by peer")
 	}
 	if dom.job != job { // its host went down meanwhile
-		return fail(libvirt.ErrOperationFailed, "operation failed: domain is not running")
+		return failed("domain is not running")
 	}
 	// libvirt takes a finish without an answer for one that failed, and lets the source go on
 	w.driving = true
-	dom.leave(flags, failed != nil)
+	dom.leave(flags, lost != nil)
 	w.driving = false
-	return failed
+	return lost
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Picture is all that the hosts have, in words: two worlds of one picture cannot be told apart by any later run. What is
-// only the name of an attempt, or a time, is left out.
+// Picture is all that the hosts have, in words: two worlds of one picture cannot be told apart by any later run. What
+// is only the name of an attempt, or a time, is left out.
 func (w *World) Picture() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,25 +5,27 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// poolProcedures are about storage pools: what a boot mark needs of them. A transient pool outlives the daemon and not the
-// host's boot.
+// poolProcedures are about storage pools: what a boot mark needs of them. A transient pool outlives the daemon and not
+// the host's boot.
 var poolProcedures = map[uint32]procedure{
-	76: order("create pool", func(c *client, a libvirt.StoragePoolCreateXMLArgs) (r libvirt.StoragePoolCreateXMLRet, err error) {
-		p, err := c.daemon.makePool(a.XML)
-		if err == nil {
-			p.active = true
-			r.Pool = p.wire()
-		}
-		return r, err
-	}),
-	77: order("define pool", func(c *client, a libvirt.StoragePoolDefineXMLArgs) (r libvirt.StoragePoolDefineXMLRet, err error) {
-		p, err := c.daemon.makePool(a.XML)
-		if err == nil {
-			p.defined = true
-			r.Pool = p.wire()
-		}
-		return r, err
-	}),
+	76: order("create pool",
+		func(c *client, a libvirt.StoragePoolCreateXMLArgs) (r libvirt.StoragePoolCreateXMLRet, err error) {
+			p, err := c.daemon.makePool(a.XML)
+			if err == nil {
+				p.active = true
+				r.Pool = p.wire()
+			}
+			return r, err
+		}),
+	77: order("define pool",
+		func(c *client, a libvirt.StoragePoolDefineXMLArgs) (r libvirt.StoragePoolDefineXMLRet, err error) {
+			p, err := c.daemon.makePool(a.XML)
+			if err == nil {
+				p.defined = true
+				r.Pool = p.wire()
+			}
+			return r, err
+		}),
 	79: order("build pool", func(c *client, a libvirt.StoragePoolBuildArgs) (none, error) {
 		_, err := c.daemon.findPool(a.Pool.Name)
 		return none{}, err
@@ -31,7 +33,7 @@ var poolProcedures = map[uint32]procedure{
 	80: order("destroy pool", func(c *client, a libvirt.StoragePoolDestroyArgs) (none, error) {
 		p, err := c.daemon.findPool(a.Pool.Name)
 		if err == nil && !p.active {
-			err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: storage pool '%s' is not active", p.name)
+			err = invalid("storage pool '%s' is not active", p.name)
 		}
 		if err == nil {
 			p.active = false
@@ -42,14 +44,14 @@ var poolProcedures = map[uint32]procedure{
 	81: order("delete pool", func(c *client, a libvirt.StoragePoolDeleteArgs) (none, error) {
 		p, err := c.daemon.findPool(a.Pool.Name)
 		if err == nil && p.active {
-			err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: storage pool '%s' is still active", p.name)
+			err = invalid("storage pool '%s' is still active", p.name)
 		}
 		return none{}, err
 	}),
 	82: order("undefine pool", func(c *client, a libvirt.StoragePoolUndefineArgs) (none, error) {
 		p, err := c.daemon.findPool(a.Pool.Name)
 		if err == nil && p.active {
-			err = fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: storage pool '%s' is still active", p.name)
+			err = invalid("storage pool '%s' is still active", p.name)
 		}
 		if err == nil {
 			p.defined = false
@@ -57,20 +59,22 @@ var poolProcedures = map[uint32]procedure{
 		}
 		return none{}, err
 	}),
-	84: question("look up pool", func(c *client, a libvirt.StoragePoolLookupByNameArgs) (r libvirt.StoragePoolLookupByNameRet, err error) {
-		p, err := c.daemon.findPool(a.Name)
-		if err == nil {
-			r.Pool = p.wire()
-		}
-		return r, err
-	}),
-	154: question("pool active", func(c *client, a libvirt.StoragePoolIsActiveArgs) (r libvirt.StoragePoolIsActiveRet, err error) {
-		p, err := c.daemon.findPool(a.Pool.Name)
-		if err == nil && p.active {
-			r.Active = 1
-		}
-		return r, err
-	}),
+	84: question("look up pool",
+		func(c *client, a libvirt.StoragePoolLookupByNameArgs) (r libvirt.StoragePoolLookupByNameRet, err error) {
+			p, err := c.daemon.findPool(a.Name)
+			if err == nil {
+				r.Pool = p.wire()
+			}
+			return r, err
+		}),
+	154: question("pool active",
+		func(c *client, a libvirt.StoragePoolIsActiveArgs) (r libvirt.StoragePoolIsActiveRet, err error) {
+			p, err := c.daemon.findPool(a.Pool.Name)
+			if err == nil && p.active {
+				r.Active = 1
+			}
+			return r, err
+		}),
 }
 
 func (p *pool) wire() libvirt.StoragePool { return libvirt.StoragePool{Name: p.name} }
@@ -81,7 +85,7 @@ func (d *Daemon) makePool(text string) (*pool, error) {
 		return nil, fail(libvirt.ErrXMLError, "XML error: %v", err)
 	}
 	if d.pools[x.Name] != nil {
-		return nil, fail(libvirt.ErrOperationFailed, "operation failed: pool '%s' already exists", x.Name)
+		return nil, failed("pool '%s' already exists", x.Name)
 	}
 	d.pools[x.Name] = &pool{name: x.Name, text: text}
 	return d.pools[x.Name], nil

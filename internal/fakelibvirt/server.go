@@ -122,9 +122,10 @@ func (c *client) write(h header, payload []byte) {
 func (c *client) answer(h header, payload []byte) {
 	p, known := procedures[key{h.Program, h.Procedure}]
 	if !known {
-		p = procedure{name: fmt.Sprintf("procedure %d of %#x", h.Procedure, h.Program), do: func(*client, []byte) ([]byte, error) {
-			return nil, fail(libvirt.ErrNoSupport, "the fake has no procedure %d of program %#x", h.Procedure, h.Program)
-		}}
+		p.name = fmt.Sprintf("procedure %d of %#x", h.Procedure, h.Program)
+		p.do = func(*client, []byte) ([]byte, error) {
+			return nil, fail(libvirt.ErrNoSupport, "the fake has no %s", p.name)
+		}
 	}
 	step := &Step{
 		Client: c.name, Host: c.daemon.name, Name: p.name, Procedure: h.Procedure, Changes: p.changes,
@@ -163,6 +164,15 @@ func fail(code libvirt.ErrorNumber, format string, args ...any) error {
 	return libvirt.Error{Code: uint32(code), Message: fmt.Sprintf(format, args...)}
 }
 
+// invalid and failed are libvirt's most frequent ones, with the words that it puts before them.
+func invalid(format string, args ...any) error {
+	return fail(libvirt.ErrOperationInvalid, "Requested operation is not valid: "+format, args...)
+}
+
+func failed(format string, args ...any) error {
+	return fail(libvirt.ErrOperationFailed, "operation failed: "+format, args...)
+}
+
 // encodeError is libvirt's remote_error: no more of it than the code and the message says anything.
 func encodeError(err error) []byte {
 	e := struct {
@@ -190,6 +200,7 @@ func (d *Daemon) lifecycle(dom *domain, event, detail int32) {
 		msg := libvirt.DomainEventCallbackLifecycleMsg{
 			CallbackID: c.listens, Msg: libvirt.DomainEventLifecycleMsg{Dom: dom.wire(), Event: event, Detail: detail},
 		}
-		c.write(header{Program: programRemote, Version: 1, Procedure: eventLifecycle, Kind: typeMessage}, encode(nil, reflect.ValueOf(msg)))
+		h := header{Program: programRemote, Version: 1, Procedure: eventLifecycle, Kind: typeMessage}
+		c.write(h, encode(nil, reflect.ValueOf(msg)))
 	}
 }

@@ -67,7 +67,9 @@ const (
 
 // NewWorld makes hosts of the given names.
 func NewWorld(names ...string) *World {
-	w := &World{changed: make(chan struct{}), daemons: map[string]*Daemon{}, disks: map[string]*disk{}, severed: map[string]bool{}}
+	w := &World{
+		changed: make(chan struct{}), daemons: map[string]*Daemon{}, disks: map[string]*disk{}, severed: map[string]bool{},
+	}
 	for i, name := range names {
 		w.daemons[name] = &Daemon{
 			world: w, name: name, uuid: fmt.Sprintf("10ab0000-0000-4000-8000-%012d", i+1),

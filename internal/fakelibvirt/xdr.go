@@ -10,8 +10,8 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 )
 
-// XDR (RFC 4506) as libvirt's protocol uses it, for go-libvirt's structs of arguments and replies. An optional value is a
-// slice of at most one element there, which has the same form.
+// XDR (RFC 4506) as libvirt's protocol uses it, for go-libvirt's structs of arguments and replies. An optional value
+// is a slice of at most one element there, which has the same form.
 
 var paramValue = reflect.TypeFor[libvirt.TypedParamValue]()
 

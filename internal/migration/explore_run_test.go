@@ -13,9 +13,9 @@ import (
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/fakelibvirt"
 )
 
-// The explorer runs the engine itself on daemons in memory, holds every request before it takes effect, and goes through
-// what may happen in between. A play is one execution; it is a function of its choices, so that another one is had by
-// another list of choices.
+// The explorer runs the engine itself on daemons in memory, holds every request before it takes effect, and goes
+// through what may happen in between. A play is one execution; it is a function of its choices, so that another one is
+// had by another list of choices.
 
 // setting is what a play begins with.
 type setting struct {

@@ -108,7 +108,8 @@ func (s *search) sample(t *testing.T, seed uint64, plays int) {
 	s.complete = true
 }
 
-// replay runs the play in which nothing but these choices is out of the ordinary. A choice that did not come is an error.
+// replay runs the play in which nothing but these choices is out of the ordinary. A choice that did not come is an
+// error.
 func (s *search) replay(t *testing.T, choices []choice) *play {
 	p, left := s.tell(t, choices)
 	if len(left) > 0 {

@@ -90,7 +90,9 @@ func (p *play) step(h *held) {
 }
 
 // looks are the questions on which what follows is decided.
-var looks = map[string]bool{"list domains": true, "look up": true, "state": true, "job": true, "persistent": true, "metadata": true}
+var looks = map[string]bool{
+	"list domains": true, "look up": true, "state": true, "job": true, "persistent": true, "metadata": true,
+}
 
 func (p *play) deliver(h *held, v fakelibvirt.Verdict) {
 	p.held = slices.DeleteFunc(p.held, func(o *held) bool { return o == h })
@@ -160,32 +162,46 @@ func (p *play) kill(r *runner) {
 	synctest.Wait()
 }
 
+// act is something foreign.
+type act struct {
+	label string
+	can   bool
+	do    func(uuid string) error
+}
+
+// acts are what may happen to the guest on one host.
+func (p *play) acts(name string) []act {
+	d := p.world.Host(name)
+	runs, free := d.Runs(fakeGuest), d.Free(fakeGuest)
+	reboot := func(powerCut bool) func(string) error {
+		return func(string) error {
+			d.Reboot(powerCut)
+			return nil
+		}
+	}
+	list := []act{
+		{"the guest shuts itself down on " + name, runs, d.Shutdown},
+		{"somebody destroys the guest on " + name, d.Active(fakeGuest), d.Destroy},
+		{"somebody undefines the guest on " + name, free && d.Defined(fakeGuest), d.Undefine},
+		{"somebody suspends the guest on " + name, runs, d.Suspend},
+		{"somebody who has looked resumes the guest on " + name, d.MayResume(fakeGuest), d.Resume},
+		{name + " reboots", true, reboot(false)},
+		{name + " loses power, and its last writes", true, reboot(true)},
+	}
+	for _, to := range p.set.hosts {
+		list = append(list, act{
+			fmt.Sprintf("somebody migrates the guest from %s to %s", name, to), runs && free && to != name,
+			func(uuid string) error { return d.MigrateAway(uuid, to) },
+		})
+	}
+	return list
+}
+
 // foreign are the acts of others that can be done just now; each is one option.
 func (p *play) foreign(then func()) (list []option) {
 	for _, name := range p.set.hosts {
-		d := p.world.Host(name)
-		acts := []struct {
-			label string
-			can   func() bool
-			do    func() error
-		}{
-			{"the guest shuts itself down on " + name, func() bool { return d.Runs(fakeGuest) }, func() error { return d.Shutdown(fakeGuest) }},
-			{"somebody destroys the guest on " + name, func() bool { return d.Active(fakeGuest) }, func() error { return d.Destroy(fakeGuest) }},
-			{"somebody undefines the guest on " + name, func() bool { return d.Free(fakeGuest) && d.Defined(fakeGuest) }, func() error { return d.Undefine(fakeGuest) }},
-			{"somebody suspends the guest on " + name, func() bool { return d.Runs(fakeGuest) }, func() error { return d.Suspend(fakeGuest) }},
-			{"somebody who has looked resumes the guest on " + name, func() bool { return d.MayResume(fakeGuest) }, func() error { return d.Resume(fakeGuest) }},
-			{name + " reboots", func() bool { return true }, func() error { d.Reboot(false); return nil }},
-			{name + " loses power, and its last writes", func() bool { return true }, func() error { d.Reboot(true); return nil }},
-		}
-		for _, to := range p.set.hosts {
-			acts = append(acts, struct {
-				label string
-				can   func() bool
-				do    func() error
-			}{fmt.Sprintf("somebody migrates the guest from %s to %s", name, to), func() bool { return to != name && d.Runs(fakeGuest) && d.Free(fakeGuest) }, func() error { return d.MigrateAway(fakeGuest, to) }})
-		}
-		for _, a := range acts {
-			if !a.can() {
+		for _, a := range p.acts(name) {
+			if !a.can {
 				continue
 			}
 			list = append(list, option{label: a.label, cost: budget{foreign: 1}, do: func() {
@@ -193,7 +209,7 @@ func (p *play) foreign(then func()) (list []option) {
 				for _, r := range p.alive() {
 					r.disturbed = true
 				}
-				if err := a.do(); err != nil {
+				if err := a.do(fakeGuest); err != nil {
 					p.tell("(That could not be done: %v.)", err)
 				}
 				synctest.Wait()

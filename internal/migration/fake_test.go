@@ -17,8 +17,9 @@ import (
 const fakeGuest = "6f1c3c52-8d2a-1a55-9f43-2f1f6ab2c1d0"
 
 // fakeGuestXML is a guest without disks of its own: what it has lies on storage that all hosts reach.
-const fakeGuestXML = `<domain type="qemu"><name>demo</name><uuid>` + fakeGuest + `</uuid><memory unit="MiB">256</memory><vcpu>1</vcpu>` +
-	`<os><type arch="x86_64" machine="pc-q35-7.2">hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>`
+const fakeGuestXML = `<domain type="qemu"><name>demo</name><uuid>` + fakeGuest + `</uuid>` +
+	`<memory unit="MiB">256</memory><vcpu>1</vcpu><os><type arch="x86_64" machine="pc-q35-7.2">hvm</type></os>` +
+	`<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>`
 
 // fakeWorld has the given hosts, and the guest running on the first, with a definition.
 func fakeWorld(t *testing.T, names ...string) *fakelibvirt.World {
@@ -40,7 +41,8 @@ func fakeFleet(t *testing.T, w *fakelibvirt.World, name, dir string, log hclog.L
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
-	f := &Fleet{members: map[string]*member{}, keys: hosts, log: log, slots: slots{perHost: DefaultMigrationsPerHost, dir: filepath.Join(dir, name)}, legacyDir: filepath.Join(dir, "none")}
+	f := &Fleet{members: map[string]*member{}, keys: hosts, log: log, legacyDir: filepath.Join(dir, "none")}
+	f.slots = slots{perHost: DefaultMigrationsPerHost, dir: filepath.Join(dir, name)}
 	for _, key := range hosts {
 		cfg := host.Config{Name: key, URI: "qemu+unix:///system?socket=/fake/" + key, Log: log}
 		cfg.Connect = func(ctx context.Context) (io.ReadWriteCloser, error) { return w.Host(key).Dial(ctx, name) }
@@ -58,7 +60,10 @@ func TestAGuestMovesBetweenTwoFakes(t *testing.T) {
 				w := fakeWorld(t, "alpha", "beta")
 				f := fakeFleet(t, w, "one", dir, testLog(t), "alpha", "beta")
 				defer f.Close()
-				o, err := f.Migrate(t.Context(), Request{Guest: GuestRef{Name: "demo"}, Host: "beta", Options: Options{Transport: TransportPlain, AllowPlain: true, Control: control}})
+				o, err := f.Migrate(t.Context(), Request{
+					Guest: GuestRef{Name: "demo"}, Host: "beta",
+					Options: Options{Transport: TransportPlain, AllowPlain: true, Control: control},
+				})
 				if err != nil {
 					t.Fatal(err)
 				}

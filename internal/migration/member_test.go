@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// TestWaitingForAnothersDialEndsWithTheContext: one dial serves everybody, and who has no more time does not wait for it.
+// TestWaitingForAnothersDialEndsWithTheContext: one dial serves everybody, and who has no more time does not wait for
+// it.
 func TestWaitingForAnothersDialEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, dials := make(chan struct{}), 0

@@ -18,7 +18,8 @@ var mutants = []struct {
 }{
 	{
 		// Finish was sent, and nobody saw what became of it. The next run does not know the host that the guest runs on.
-		mutant: mutant{"the token is not needed", &switchedOff.token}, set: settings[0], budget: budget{faults: 1},
+		mutant: mutant{"the token is not needed", &switchedOff.token},
+		set:    settings[0], budget: budget{faults: 1},
 		choices: []choice{
 			{"beta: finish is about to answer", "one dies before this: beta: finish is about to answer"},
 			{"who comes next", "the next run does not know beta"},
@@ -27,7 +28,8 @@ var mutants = []struct {
 	},
 	{
 		// The guest ran on beta, which lost power right after: libvirt's last write, over the token, is undone.
-		mutant: mutant{"the boot is not compared", &switchedOff.boot}, set: settings[0], budget: budget{faults: 1, foreign: 1},
+		mutant: mutant{"the boot is not compared", &switchedOff.boot},
+		set:    settings[0], budget: budget{faults: 1, foreign: 1},
 		choices: []choice{
 			{"beta: finish is about to answer", "one dies before this: beta: finish is about to answer"},
 			{"nobody runs", "beta loses power, and its last writes"},
@@ -36,14 +38,16 @@ var mutants = []struct {
 	},
 	{
 		// The guest was let run on beta and ended before finish had answered, with an error then.
-		mutant: mutant{"what was seen to run is forgotten", &switchedOff.resumed}, set: settings[0], budget: budget{foreign: 1},
+		mutant: mutant{"what was seen to run is forgotten", &switchedOff.resumed},
+		set:    settings[0], budget: budget{foreign: 1},
 		choices: []choice{{"beta: finish is about to answer", "the guest shuts itself down on beta"}},
 		harm:    "old memory",
 	},
 	{
 		// The second controller writes its record over the first one's, and dies. The first moves the guest under it: what
 		// is asked for proof later is a token that another host has.
-		mutant: mutant{"nobody asks whose record it is", &switchedOff.record}, set: settings[3], budget: budget{faults: 2, foreign: 1, switches: 3},
+		mutant: mutant{"nobody asks whose record it is", &switchedOff.record},
+		set:    settings[3], budget: budget{faults: 2, foreign: 1, switches: 3},
 		choices: []choice{
 			{"who goes on, before one asks beta: create pool", "two goes on"},
 			{"who goes on, before two asks alpha: set metadata", "one goes on"},

@@ -1,6 +1,7 @@
 package migration
 
-// switchedOff are rules that are not in force, for the tests that show what each of them is for. Nothing else ever sets it.
+// switchedOff are rules that are not in force, for the tests that show what each of them is for. Nothing else ever
+// sets it.
 var switchedOff struct {
 	// token: a stopped half goes on although nothing proves that the guest never ran elsewhere.
 	token bool
