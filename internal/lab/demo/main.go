@@ -107,7 +107,7 @@ func demo(ctx context.Context, build string, keep bool) (err error) {
 	fmt.Printf("\nwritten: %s, %s\n", filepath.Join(out, "terraform.json"), filepath.Join(out, "ansible.json"))
 	if keep {
 		say("The lab stays up; go on by hand")
-		fmt.Printf("  cd %s && TF_CLI_CONFIG_FILE=%s terraform apply -var host=beta\n", tf.dir, tf.config)
+		fmt.Printf("  cd %s && TF_CLI_CONFIG_FILE=%s %s apply -var host=beta\n", tf.dir, tf.config, tf.program)
 		fmt.Printf("  ANSIBLE_COLLECTIONS_PATH=%s ansible-playbook %s\n", filepath.Join(build, "ansible"), filepath.Join(out, "ansible", "back.yml"))
 		fmt.Println("  go run ./internal/lab/cmd status -name demo\n  go run ./internal/lab/cmd down -name demo")
 	}

@@ -20,14 +20,14 @@ type terraform struct {
 
 func newTerraform(dir, build string, l *lab.Lab) (*terraform, error) {
 	t := &terraform{dir: dir, config: filepath.Join(dir, "terraform.rc")}
-	for _, name := range []string{"terraform", "tofu"} {
+	for _, name := range []string{"terraform", "tofu", filepath.Join(build, "tofu")} { // the last as make builds it
 		if path, err := exec.LookPath(name); err == nil {
 			t.program = path
 			break
 		}
 	}
 	if t.program == "" {
-		return nil, errors.New("neither terraform nor tofu is on PATH")
+		return nil, fmt.Errorf("neither terraform nor tofu is on PATH, nor is %s: make demo builds it", filepath.Join(build, "tofu"))
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
