@@ -112,6 +112,11 @@ func TestGalaxyPacksAndInstallsTheCollection(t *testing.T) {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	for _, file := range []string{"LICENSE", "README.md", "changelogs/changelog.yaml"} {
+		if st, err := os.Stat(filepath.Join(installed, collection.Root, file)); err != nil || st.Size() == 0 {
+			t.Errorf("the package has no %s: %v", file, err)
+		}
+	}
 	for _, arch := range collection.Architectures {
 		file, err := elf.Open(filepath.Join(installed, collection.Root, collection.Programs(arch), "host_info"))
 		if err != nil {

@@ -30,7 +30,7 @@ import (
 
 // Files are the texts of the collection, as they lie in it.
 //
-//go:embed galaxy.yml README.md meta plugins
+//go:embed galaxy.yml README.md changelogs meta plugins
 var Files embed.FS
 
 // Root is the collection's folder below a folder of ANSIBLE_COLLECTIONS_PATH.
@@ -77,6 +77,9 @@ func Assemble(ctx context.Context, out string, architectures ...string) (root st
 	if err := os.CopyFS(root, Files); err != nil {
 		return "", fmt.Errorf("copy the collection's texts: %w", err)
 	}
+	if err := copyLicense(ctx, root); err != nil {
+		return "", fmt.Errorf("copy the license: %w", err)
+	}
 	names, err := Modules()
 	if err != nil {
 		return "", err
@@ -104,6 +107,19 @@ func Assemble(ctx context.Context, out string, architectures ...string) (root st
 		}
 	}
 	return root, nil
+}
+
+// copyLicense takes the license of the whole tree, which no package can embed.
+func copyLicense(ctx context.Context, root string) error {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Module.Dir}}", program).Output()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "LICENSE"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, "LICENSE"), text, 0o644)
 }
 
 // Modules are the names of the collection's modules.
