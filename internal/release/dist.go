@@ -26,10 +26,11 @@ var platforms = []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "a
 // https://developer.hashicorp.com/terraform/registry/providers/publishing
 const name = "terraform-provider-virtmigrate"
 
-func (p platform) binary(version string) string { return name + "_v" + version }
+func (p platform) binary() string { return name + "_v" + version }
 
-// dist writes all files of a release below out, which it empties first.
-func dist(ctx context.Context, version, out string, platforms []platform, say io.Writer) error {
+// dist writes all files of a release below out, which it empties first: those of the provider with their checksums, as
+// the registry takes them, and the collection with its own. With a key the provider's checksums are signed.
+func dist(ctx context.Context, out, key string, platforms []platform, say io.Writer) error {
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
@@ -42,8 +43,8 @@ func dist(ctx context.Context, version, out string, platforms []platform, say io
 	}
 	defer os.RemoveAll(aside)
 	for _, p := range platforms {
-		binary := filepath.Join(aside, p.os+"_"+p.arch, p.binary(version))
-		if err := build(ctx, version, p, binary); err != nil {
+		binary := filepath.Join(aside, p.os+"_"+p.arch, p.binary())
+		if err := build(ctx, p, binary); err != nil {
 			return err
 		}
 		archive := filepath.Join(out, fmt.Sprintf("%s_%s_%s_%s.zip", name, version, p.os, p.arch))
@@ -58,15 +59,44 @@ func dist(ctx context.Context, version, out string, platforms []platform, say io
 	if err := os.WriteFile(filepath.Join(out, name+"_"+version+"_manifest.json"), manifest, 0o644); err != nil {
 		return err
 	}
-	if err := packCollection(ctx, aside, out); err != nil {
+	sums := filepath.Join(out, name+"_"+version+"_SHA256SUMS")
+	if err := sum(out, sums, say); err != nil {
 		return err
 	}
-	return sum(out, name+"_"+version+"_SHA256SUMS", say)
+	if err := sign(ctx, sums, key, say); err != nil {
+		return err
+	}
+	packed := filepath.Join(aside, "packed")
+	if err := packCollection(ctx, aside, packed); err != nil {
+		return err
+	}
+	collectionVersion, err := collection.Version()
+	if err != nil {
+		return err
+	}
+	if err := sum(packed, filepath.Join(packed, "virtmigrate-libvirt-"+collectionVersion+"_SHA256SUMS"), say); err != nil {
+		return err
+	}
+	return os.CopyFS(out, os.DirFS(packed))
+}
+
+// sign makes the detached signature that registry.terraform.io wants beside the checksums. The key is in the keyring of
+// whoever runs this; none is made here.
+func sign(ctx context.Context, sums, key string, say io.Writer) error {
+	if key == "" {
+		_, err := fmt.Fprintf(say, "%s is not signed, and registry.terraform.io refuses it so: name a key of your keyring with SIGN=\n", filepath.Base(sums))
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "gpg", "--batch", "--local-user", key, "--output", sums+".sig", "--detach-sign", sums)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sign the checksums with the key %q: %w: %s", key, err, strings.TrimSpace(string(text)))
+	}
+	return nil
 }
 
 // build makes the provider: static, without the paths of this machine, and the same again from the same
 // sources.
-func build(ctx context.Context, version string, p platform, to string) error {
+func build(ctx context.Context, p platform, to string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", to, "./provider")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch)
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -138,5 +168,5 @@ func sum(dir, to string, say io.Writer) error {
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
 	fmt.Fprint(say, strings.Join(lines, ""))
-	return os.WriteFile(filepath.Join(dir, to), []byte(strings.Join(lines, "")), 0o644)
+	return os.WriteFile(to, []byte(strings.Join(lines, "")), 0o644)
 }

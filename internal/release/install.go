@@ -18,16 +18,16 @@ var registries = []string{"registry.terraform.io", "registry.opentofu.org"}
 
 // install puts provider and collection where they are found without more ado, and says where. An older
 // version of the collection is replaced; other versions of the provider stay beside this one.
-func install(ctx context.Context, version, home, collections string, say io.Writer) error {
+func install(ctx context.Context, home, collections string, say io.Writer) error {
 	here := platform{runtime.GOOS, runtime.GOARCH}
 	for i, registry := range registries {
 		dir := filepath.Join(home, ".terraform.d", "plugins", registry, "virtmigrate", "virtmigrate", version, here.os+"_"+here.arch)
-		to := filepath.Join(dir, here.binary(version))
+		to := filepath.Join(dir, here.binary())
 		if i == 0 {
-			if err := build(ctx, version, here, to); err != nil {
+			if err := build(ctx, here, to); err != nil {
 				return err
 			}
-		} else if err := link(filepath.Join(home, ".terraform.d", "plugins", registries[0], "virtmigrate", "virtmigrate", version, here.os+"_"+here.arch, here.binary(version)), to); err != nil {
+		} else if err := link(filepath.Join(home, ".terraform.d", "plugins", registries[0], "virtmigrate", "virtmigrate", version, here.os+"_"+here.arch, here.binary()), to); err != nil {
 			return err
 		}
 		fmt.Fprintln(say, to)

@@ -35,7 +35,7 @@ func need(t *testing.T, program string) string {
 	return path
 }
 
-func version(t *testing.T) string {
+func collectionVersion(t *testing.T) string {
 	t.Helper()
 	v, err := collection.Version()
 	if err != nil {
@@ -44,11 +44,24 @@ func version(t *testing.T) string {
 	return v
 }
 
+// TestVersionsAreToldWhereTheyAreChanged: the provider's is the newest of the changelog.
+func TestVersionsAreToldWhereTheyAreChanged(t *testing.T) {
+	text, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, newest, _ := strings.Cut(string(text), "## ")
+	if newest, _, _ = strings.Cut(newest, " "); newest != version {
+		t.Errorf("the changelog is about %s, the provider's version is %s", newest, version)
+	}
+}
+
 // TestRelease makes a release for two of the platforms, and looks into every file.
 func TestRelease(t *testing.T) {
 	need(t, "ansible-galaxy")
-	v, out := version(t), filepath.Join(t.TempDir(), "dist")
-	if err := dist(t.Context(), v, out, []platform{{"linux", "amd64"}, {"darwin", "arm64"}}, io.Discard); err != nil {
+	out := filepath.Join(t.TempDir(), "dist")
+	home := signingHome(t)
+	if err := dist(t.Context(), out, "release@example.org", []platform{{"linux", "amd64"}, {"darwin", "arm64"}}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
@@ -59,25 +72,19 @@ func TestRelease(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	sums := name + "_" + v + "_SHA256SUMS"
-	want := []string{sums, name + "_" + v + "_darwin_arm64.zip", name + "_" + v + "_linux_amd64.zip", name + "_" + v + "_manifest.json", "virtmigrate-libvirt-" + v + ".tar.gz"}
-	if !slices.Equal(names, want) {
+	sums, packedCollection := name+"_"+version+"_SHA256SUMS", "virtmigrate-libvirt-"+collectionVersion(t)
+	ours := []string{name + "_" + version + "_darwin_arm64.zip", name + "_" + version + "_linux_amd64.zip", name + "_" + version + "_manifest.json"}
+	want := append([]string{sums, sums + ".sig", packedCollection + ".tar.gz", packedCollection + "_SHA256SUMS"}, ours...)
+	if slices.Sort(want); !slices.Equal(names, want) {
 		t.Errorf("the release has %v, want %v", names, want)
 	}
-	text, err := os.ReadFile(filepath.Join(out, sums))
-	if err != nil {
-		t.Fatal(err)
+	checksums(t, out, sums, ours...)
+	checksums(t, out, packedCollection+"_SHA256SUMS", packedCollection+".tar.gz")
+	verify := exec.CommandContext(t.Context(), "gpg", "--homedir", home, "--batch", "--verify", filepath.Join(out, sums+".sig"), filepath.Join(out, sums))
+	if text, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("the signature: %v\n%s", err, text)
 	}
-	for _, file := range want[1:] {
-		content, err := os.ReadFile(filepath.Join(out, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(text), fmt.Sprintf("%x  %s\n", sha256.Sum256(content), file)) {
-			t.Errorf("the checksum of %s is wrong: %s", file, text)
-		}
-	}
-	program := packed(t, filepath.Join(out, want[2]), v)
+	program := packed(t, filepath.Join(out, ours[1]))
 	file, err := elf.NewFile(bytes.NewReader(program))
 	if err != nil {
 		t.Fatal(err)
@@ -88,13 +95,53 @@ func TestRelease(t *testing.T) {
 	if root, _ := os.Getwd(); bytes.Contains(program, []byte(root)) {
 		t.Errorf("the program tells of this machine's folder %s", root)
 	}
-	if mac, err := macho.NewFile(bytes.NewReader(packed(t, filepath.Join(out, want[1]), v))); err != nil || mac.Cpu != macho.CpuArm64 {
+	if mac, err := macho.NewFile(bytes.NewReader(packed(t, filepath.Join(out, ours[0])))); err != nil || mac.Cpu != macho.CpuArm64 {
 		t.Errorf("the program for darwin on arm64: %v", err)
 	}
 }
 
+// signingHome is a keyring with a key of its own, which gpg uses until the test ends.
+func signingHome(t *testing.T) string {
+	t.Helper()
+	need(t, "gpg")
+	home, err := os.MkdirTemp("", "gpg-") // the path of its agent's socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GNUPGHOME", home)
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
+		_ = os.RemoveAll(home)
+	})
+	key := exec.CommandContext(t.Context(), "gpg", "--batch", "--passphrase", "", "--quick-generate-key", "release@example.org", "rsa2048", "sign", "1d")
+	if text, err := key.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return home
+}
+
+// checksums expects a file of checksums to be about these files, and no others.
+func checksums(t *testing.T, dir, sums string, files ...string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, sums))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, file := range files {
+		content, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&want, "%x  %s\n", sha256.Sum256(content), file)
+	}
+	if string(text) != want.String() {
+		t.Errorf("%s has\n%s\nwant\n%s", sums, text, &want)
+	}
+}
+
 // packed takes the program out of an archive.
-func packed(t *testing.T, path, version string) []byte {
+func packed(t *testing.T, path string) []byte {
 	t.Helper()
 	archive, err := zip.OpenReader(path)
 	if err != nil {
@@ -122,8 +169,8 @@ func TestInstall(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the collection's programs are for linux")
 	}
-	v, home := version(t), t.TempDir()
-	if err := install(t.Context(), v, home, "", io.Discard); err != nil {
+	v, home := version, t.TempDir()
+	if err := install(t.Context(), home, "", io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	clean := slices.DeleteFunc(os.Environ(), func(e string) bool {
@@ -161,7 +208,7 @@ func TestInstall(t *testing.T) {
 		if text := do(home, need(t, "ansible-doc"), "virtmigrate.libvirt.domain"); !strings.Contains(text, "DOMAIN") {
 			t.Errorf("ansible-doc says %s", text)
 		}
-		if text := do(home, need(t, "ansible-galaxy"), "collection", "list", "virtmigrate.libvirt"); !strings.Contains(text, v) {
+		if text := do(home, need(t, "ansible-galaxy"), "collection", "list", "virtmigrate.libvirt"); !strings.Contains(text, collectionVersion(t)) {
 			t.Errorf("ansible-galaxy lists %s", text)
 		}
 	})
