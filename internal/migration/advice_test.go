@@ -46,7 +46,8 @@ func (refusing) Domain(context.Context, string) (host.Domain, error) {
 func TestInspectionSaysWhoWasSilent(t *testing.T) {
 	f := &Fleet{members: map[string]*member{}}
 	for _, key := range []string{"alpha", "beta"} {
-		f.members[key] = &member{key: key, daemon: refusing{}}
+		f.members[key] = newMember(key, HostConfig{}, nil)
+		f.members[key].daemon = refusing{}
 	}
 	for name, c := range map[string]struct {
 		silent map[string]error

@@ -37,7 +37,10 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	case moved && silent:
 		return v, r.sourceSilent(ctx, v, silence)
 	case moved && attempt == nil:
-	case moved && attempt != nil:
+	case moved && !r.isOurs(v.at):
+		words, at := v.where()
+		return v, &Error{Phase: PhaseRun, Guest: r.id.Name, Host: at, GuestAt: words, Err: fmt.Errorf("%w, and it has arrived: %w", errOvertaken, attempt)}
+	case moved:
 		r.warnings = append(r.warnings, fmt.Sprintf("the guest moved, although the attempt reported: %v", attempt))
 	case !moved:
 		if attempt == nil {
@@ -66,6 +69,12 @@ func (r *run) verify(ctx context.Context, attempt error) (view, error) {
 	r.warnings = append(r.warnings, notes...)
 	r.handOver(ctx, v)
 	return v, nil
+}
+
+// isOurs says that the guest came by this attempt: its record came with it. After a failed attempt, a guest that is where it
+// was to go may as well have been moved by another controller, whose figures are not ours to tell.
+func (r *run) isOurs(at *sighting) bool {
+	return at.move != nil && at.move.Attempt == r.record.Attempt
 }
 
 // sourceSilent is the error of a guest that runs where it was to go, while nobody can say that its source has let it go.
