@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/host"
-	"github.com/virtmigrate/terraform-provider-virtmigrate/internal/journal"
 )
 
 // controller drives both ends from here, with libvirt's five calls:
@@ -70,13 +69,9 @@ func (r *run) beginAndPrepare(ctx context.Context) (prepared, error) {
 		return p, fmt.Errorf("begin on %s: %w", r.plan.From, cause(ctx, err))
 	}
 	// formatted under the job: from now on nobody can begin another one, or change the record
-	err = r.mustBeOurs(journal.MoveIn(xml))
-	if err == nil {
-		err = r.checkState(ctx)
-	}
-	if err != nil {
+	if err := r.checkBegun(ctx, xml); err != nil {
 		r.confirm(steady, p.params, nil, true)
-		return p, cause(ctx, err)
+		return p, err
 	}
 	r.tell.step(StepPrepare)
 	prepare := p.params

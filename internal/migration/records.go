@@ -158,12 +158,15 @@ var errOvertaken = errors.New("another controller has begun to move the guest")
 // errChanged: what the plan was made for is not so any more, and nothing of the guest has left.
 var errChanged = errors.New("the guest has changed since it was looked at")
 
-// checkState looks at the guest under the job. One that its user has paused meanwhile has to arrive paused, and a half
-// that another controller's move has left is not the guest any more.
-func (r *run) checkState(ctx context.Context) error {
+// checkBegun looks at the guest under the job, with begin's description of it. One that its user has paused meanwhile has
+// to arrive paused, and a half that another controller's move has left is not the guest any more.
+func (r *run) checkBegun(ctx context.Context, xml string) error {
+	if err := r.mustBeOurs(journal.MoveIn(xml)); err != nil {
+		return err
+	}
 	now, err := r.source.State(ctx, r.id.UUID)
 	if err != nil {
-		return fmt.Errorf("look at the guest on %s: %w", r.plan.From, err)
+		return fmt.Errorf("look at the guest on %s: %w", r.plan.From, cause(ctx, err))
 	}
 	if now.PausedByMigration() || now.Incoming() || now.PausedByUser() != r.recipe.paused {
 		return fmt.Errorf("%w: it is %s on %s by now", errChanged, now, r.plan.From)
