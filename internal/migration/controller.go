@@ -201,7 +201,7 @@ func (r *run) finishFailed(ctx context.Context, p host.Params, failure error) er
 			return nil
 		case gone && !resumed.IsZero():
 			return r.ranAndEnded(ctx, p, failure)
-		case gone && (r.copyNeverRan() || r.checkToken(ctx) == nil):
+		case gone && (r.copyNeverRan() || r.tokenProves(ctx)):
 			r.confirm(context.WithoutCancel(ctx), p, nil, true)
 			return failure
 		case gone && time.Since(failed) > arrivalPatience: // the event of its end will not come any more

@@ -186,6 +186,16 @@ func (r *run) checkToken(ctx context.Context) error {
 	return nil
 }
 
+// tokenProves says that the token shows that the guest never ran on the destination: it is there, and no power cut can have
+// brought it back.
+func (r *run) tokenProves(ctx context.Context) bool {
+	if r.record.ToBoot == "" || r.checkToken(ctx) != nil {
+		return false
+	}
+	same, err := r.destination.SameBoot(ctx, r.record.ToBoot)
+	return err == nil && same || switchedOff.boot
+}
+
 // checkRecord reads the guest's record back once libvirt holds its domain for the migration.
 func (r *run) checkRecord(ctx context.Context) error {
 	m, err := readMove(ctx, r.source, r.id.UUID, host.FormLive)

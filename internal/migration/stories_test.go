@@ -20,6 +20,11 @@ var stories = []struct {
 	{"its user pauses the guest before it begins to move", settings[0], budget{foreign: 1}, []choice{
 		{"one asks beta: create pool", "somebody suspends the guest on alpha"},
 	}},
+	// The token was back, and the boot was not compared by the process that moves: the source was let go on.
+	{"the answer of finish is lost, and the destination loses power", settings[0], budget{faults: 1, foreign: 1}, []choice{
+		{"one asks beta: finish", "the connection breaks after this: one asks beta: finish"},
+		{"beta: finish is about to answer", "beta loses power, and its last writes"},
+	}},
 	// The process ended in a nil pointer.
 	{"the guest goes while a run tidies up", settings[0], budget{faults: 1, foreign: 1}, []choice{
 		{"one asks alpha: confirm", "one dies before this: one asks alpha: confirm"},

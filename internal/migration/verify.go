@@ -120,7 +120,7 @@ func (r *run) copyNeverRan() bool {
 func (r *run) undo(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
-	neverRan := r.neverRan || r.announced && r.checkToken(ctx) == nil
+	neverRan := r.neverRan || r.announced && r.tokenProves(ctx)
 	left := r.dropMade(ctx, neverRan)
 	for _, rec := range r.files { // the source's images stay where they are
 		rec.files.List = slices.DeleteFunc(rec.files.List, func(f journal.File) bool { return f.Kind == journal.Old })
