@@ -31,7 +31,8 @@ func (p *play) next() *held {
 			others = append(others, h)
 		}
 	}
-	if len(others) == 1 || !first.Changes { // a question does not mind when it is answered, but for the answer
+	atOnce := p.looked == first.actor() && p.last == first.actor() // a look and the act that follows it are one step
+	if len(others) == 1 || !first.Changes || atOnce {              // a question minds nothing but its answer
 		return first
 	}
 	var options []option
