@@ -55,6 +55,12 @@ func TestDocsAreFresh(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	want, got := pages(t, into), pages(t, filepath.Join(tree, "docs"))
+	for name := range got {
+		if strings.HasPrefix(name, "decisions/") { // they are written by hand, and the generator leaves them alone
+			delete(got, name)
+			delete(want, name)
+		}
+	}
 	if names, there := slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)); !slices.Equal(names, there) {
 		t.Errorf("docs/ has %v, but is to have %v: run make generate", there, names)
 	}
