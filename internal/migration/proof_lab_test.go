@@ -202,6 +202,9 @@ func TestAHalfGoesOnOnProofAlone(t *testing.T) {
 	}
 	for _, v := range variants {
 		for _, act := range acts {
+			if v.copied && strings.HasPrefix(act.name, "moved on") {
+				continue // gamma has no image, and for the half on alpha it is the same how the guest went on
+			}
 			t.Run(fmt.Sprintf("%s_%s_transient_%v_copied_%v/%s", v.kind, v.control, v.transient, v.copied, act.name), func(t *testing.T) {
 				if v.control == ControlController && !strings.HasPrefix(act.name, "power cut") {
 					t.Parallel() // after those that disturb the others
