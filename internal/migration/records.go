@@ -245,7 +245,12 @@ func (r *run) retract(ctx context.Context, neverRan bool) error {
 	case there.Role == journal.Awaited, neverRan && r.replaces:
 		errs = append(errs, clearMove(ctx, r.destination, r.id.UUID, host.FormConfig))
 	}
-	if here, err := readMove(ctx, r.source, r.id.UUID, r.sourceForms()[0]); err == nil && here != nil && here.Attempt == r.record.Attempt {
+	here, err := readMove(ctx, r.source, r.id.UUID, r.sourceForms()[0])
+	switch {
+	case errors.Is(err, host.ErrNoDomain):
+	case err != nil:
+		errs = append(errs, err)
+	case here != nil && here.Attempt == r.record.Attempt:
 		errs = append(errs, clearMove(ctx, r.source, r.id.UUID, r.sourceForms()...))
 	}
 	return errors.Join(errs...)
